@@ -1,0 +1,10 @@
+# Documents that travel with the source.
+
+EXTRA_DIST += \
+    docs/adding-an-op.md \
+    docs/architecture.md \
+    docs/conventions.md \
+    docs/language.md \
+    docs/ops.md \
+    docs/tutorial.md \
+    docs/tutorial.svg

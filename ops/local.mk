@@ -1,0 +1,36 @@
+# The op families, in registry order: the one list of them. A new family adds a line here;
+# `make gen-ops` then brings ops/builtin.c, the typed wrappers and docs/ops.md up to date. core, call
+# and scan come first: src/tape/registry.h knows their ops by index.
+
+wg_families = \
+    ops/core.c \
+    ops/call.c \
+    ops/scan.c \
+    ops/arith.c \
+    ops/math.c \
+    ops/compare.c \
+    ops/prob.c \
+    ops/reduce.c \
+    ops/along.c \
+    ops/shape.c \
+    ops/slice.c \
+    ops/index.c \
+    ops/matmul.c \
+    ops/softmax.c \
+    ops/random.c
+
+noinst_LTLIBRARIES += libwgops.la
+libwgops_la_SOURCES = $(wg_families) \
+    ops/builtin.c \
+    ops/elementwise.h \
+    ops/kernel.h \
+    ops/rules.h \
+    ops/subtape.h
+libwgops_la_CPPFLAGS = $(AM_CPPFLAGS) -DWG_BUILDING
+libwgops_la_CFLAGS = $(AM_CFLAGS) $(WG_KERNEL_CFLAGS) $(WG_LIB_CFLAGS)
+
+gen-ops:
+	$(top_srcdir)/tools/dev/gen-ops
+
+.PHONY: gen-ops
+EXTRA_DIST += tools/dev/gen-ops

@@ -1,0 +1,237 @@
+/* Ops that keep every element and change the shape: reshape, transpose, broadcast, reverse. Kernels
+ * copy by element size, whatever the dtype. */
+#include "kernel.h"
+#include "rules.h"
+
+/* ---- reshape ------------------------------------------------------------------------------------ */
+
+/* The size for the 1 that stands for -1 at `axis` of `to`: x's elements over those of the other
+ * axes, as dimension expressions, so that N * 28 * 28 over 784 is N. */
+static void infer_rest(wg_ctx *ctx, const wg_shape *x, wg_shape *to, int axis)
+{
+    wg_shape n = wg__extent(ctx, x, wg__all_axes(x->rank));
+    wg_shape others = wg__extent(ctx, to, wg__all_axes(to->rank));
+    wg_dim_op(ctx, to, axis, &n, 0, '/', &others, 0);
+}
+
+static wg_status fail_reshape(wg_infer *q, wg_shape to, const char *why)
+{
+    wg_type type = {q->in[0].dtype, to};
+    return wg_infer_fail(q, WG_SHAPE, "%s does not fit into %s: %s", wg_infer_text(q, q->in[0]),
+                         wg_infer_text(q, type), why);
+}
+
+static wg_status infer_reshape(wg_infer *q)
+{
+    const wg_shape *x = &q->in[0].shape;
+    const wg_shape asked = wg_attrs_shape(q->attrs, "shape");
+    wg_shape to = asked;
+    int rest = -1;
+    for (int i = 0; i < to.rank; i++) {
+        if (to.dim[i] < -1 || (to.dim[i] == -1 && rest >= 0))
+            return fail_reshape(q, asked, "one size may be -1, all others must be 0 or more");
+        if (to.dim[i] == -1)
+            to.dim[rest = i] = 1;
+    }
+    if (rest >= 0 && wg_shape_count(to) < 1)
+        return fail_reshape(q, asked, "beside these sizes a -1 cannot be inferred");
+    if (rest >= 0)
+        infer_rest(q->ctx, x, &to, rest);
+    if (wg_shape_count(to) != wg_shape_count(*x))
+        return fail_reshape(q, asked, "the numbers of elements differ");
+    q->out[0] = (wg_type){q->in[0].dtype, to};
+    return rest < 0 ? WG_OK : wg_infer_set(q, wg_attr_shape("shape", to));
+}
+
+static void reshape_vjp(wg_rule *r)
+{
+    r->din[0] = wg_reshape(r->dout[0], wg_typeof(r->in[0]).shape);
+}
+
+static wg_status reshape(const wg_kernel_call *c)
+{
+    wg__copy_run(wg__count(&c->in[0]), wg__elem(&c->in[0]), c->out[0].data,
+                 (int64_t)wg__elem(&c->in[0]), c->in[0].data, (int64_t)wg__elem(&c->in[0]));
+    return WG_OK;
+}
+
+/* ---- transpose ---------------------------------------------------------------------------------- */
+
+static wg_status infer_transpose(wg_infer *q)
+{
+    const wg_shape *x = &q->in[0].shape;
+    size_t n, rank = (size_t)x->rank;
+    const int64_t *perm = wg_attrs_ints(q->attrs, "perm", &n);
+    int64_t all[WG_MAX_RANK];
+    bool used[WG_MAX_RANK] = {false};
+    if (n != 0 && n != rank)
+        return wg_infer_fail(q, WG_SHAPE, "perm has %zu entries, x is %s; give one per axis", n,
+                             wg_infer_text(q, q->in[0]));
+    q->out[0] = (wg_type){q->in[0].dtype, wg__no_dims()};
+    for (size_t i = 0; i < rank; i++) {
+        all[i] = n ? perm[i] : (int64_t)(rank - 1 - i);
+        if (all[i] < 0 || all[i] >= (int64_t)rank || used[all[i]])
+            return wg_infer_fail(q, WG_SHAPE, "perm is no permutation of the axes 0 to %zu",
+                                 rank - 1);
+        used[all[i]] = true;
+        wg_shape_push(&q->out[0].shape, x, (int)all[i]);
+    }
+    return n == rank ? WG_OK : wg_infer_set(q, wg_attr_ints("perm", all, rank));
+}
+
+static void transpose_vjp(wg_rule *r)
+{
+    size_t n;
+    const int64_t *perm = wg_attrs_ints(r->attrs, "perm", &n);
+    int64_t back[WG_MAX_RANK];
+    for (size_t i = 0; i < n; i++)
+        back[perm[i]] = (int64_t)i;
+    r->din[0] = wg_transpose_with(r->dout[0], back, n);
+}
+
+static wg_status transpose(const wg_kernel_call *c)
+{
+    size_t n;
+    const int64_t *perm = wg_attrs_ints(c->attrs, "perm", &n);
+    int64_t x[WG_MAX_RANK], from[WG_MAX_RANK] = {0};
+    wg__strides(&c->in[0].type->shape, x);
+    for (size_t i = 0; i < n; i++)
+        from[i] = x[perm[i]];
+    return wg__gather_strided(c, 0, from);
+}
+
+/* ---- broadcast ------------------------------------------------------------------------------------ */
+
+/* Sizes that x fills take its symbols. */
+static wg_status infer_broadcast(wg_infer *q)
+{
+    const wg_shape *x = &q->in[0].shape;
+    wg_shape to = wg_attrs_shape(q->attrs, "shape");
+    wg_status status = wg__check_sizes(q, "shape", &to);
+    if (status)
+        return status;
+    int lead = to.rank - x->rank;
+    bool fits = lead >= 0;
+    for (int i = 0; i < x->rank && fits; i++) {
+        fits = x->dim[i] == 1 || x->dim[i] == to.dim[lead + i];
+        if (x->dim[i] == to.dim[lead + i] && !to.symbol[lead + i])
+            to.symbol[lead + i] = x->symbol[i];
+    }
+    q->out[0] = (wg_type){q->in[0].dtype, to};
+    if (!fits)
+        return wg_infer_fail(q, WG_SHAPE, "%s does not broadcast to %s", wg_infer_text(q, q->in[0]),
+                             wg_infer_text(q, q->out[0]));
+    return wg_infer_set(q, wg_attr_shape("shape", to));
+}
+
+static void broadcast_vjp(wg_rule *r)
+{
+    r->din[0] = wg__sum_to(r->dout[0], wg_typeof(r->in[0]).shape);
+}
+
+static wg_status broadcast(const wg_kernel_call *c)
+{
+    int64_t from[WG_MAX_RANK];
+    wg__broadcast_strides(&c->in[0].type->shape, c->out[0].type->shape.rank, from);
+    return wg__gather_strided(c, 0, from);
+}
+
+/* ---- reverse ------------------------------------------------------------------------------------------ */
+
+static wg_status infer_same(wg_infer *q)
+{
+    q->out[0] = q->in[0];
+    return WG_OK;
+}
+
+static void reverse_vjp(wg_rule *r)
+{
+    r->din[0] = wg_reverse_with(r->dout[0], wg_attrs_axes(r->attrs, "axes"));
+}
+
+static wg_status reverse(const wg_kernel_call *c)
+{
+    const wg_shape *x = &c->in[0].type->shape;
+    wg_axes axes = wg_attrs_axes(c->attrs, "axes");
+    int64_t from[WG_MAX_RANK] = {0}, base = 0;
+    wg__strides(x, from);
+    for (int32_t i = 0; i < axes.count; i++) {
+        base += (x->dim[axes.axis[i]] - 1) * from[axes.axis[i]];
+        from[axes.axis[i]] = -from[axes.axis[i]];
+    }
+    return wg__gather_strided(c, base, from);
+}
+
+/* ---- the tables -------------------------------------------------------------------------------------- */
+
+/* clang-format off */
+static const wg_kernel reshape_rows[] = {WG__ROW("*->*", reshape)};
+static const wg_kernel transpose_rows[] = {WG__ROW("*->*", transpose)};
+static const wg_kernel broadcast_rows[] = {WG__ROW("*->*", broadcast)};
+static const wg_kernel reverse_rows[] = {WG__ROW("*->*", reverse)};
+
+WG__CASES(reshape,
+    "graph case(x: f64) -> (y) { y = reshape(x, shape=[1, 1]) }",
+    "graph case(x: f64[2, 6]) -> (y) { y = reshape(x, shape=[3, 4]) }",
+    "graph case(x: f64[0, 3]) -> (y) { y = reshape(x, shape=[2, 0]) }",
+    "graph case(x: f64[1, 2, 1, 2, 1, 1, 2, 1]) -> (y) { y = reshape(x, shape=[8]) }");
+WG__CASES(transpose,
+    "graph case(x: f64) -> (y) { y = transpose(x) }",
+    "graph case(x: f64[2, 3]) -> (y) { y = transpose(x) }",
+    "graph case(x: f64[2, 3, 4]) -> (y) { y = transpose(x, perm=[1, 2, 0]) }",
+    "graph case(x: f64[0, 3]) -> (y) { y = transpose(x) }",
+    "graph case(x: f64[1, 2, 1, 3, 1, 2, 1, 2]) -> (y) "
+        "{ y = transpose(x, perm=[7, 3, 0, 5, 1, 2, 4, 6]) }");
+WG__CASES(broadcast,
+    "graph case(x: f64) -> (y) { y = broadcast(x, shape=[2, 3]) }",
+    "graph case(x: f64[3, 1]) -> (y) { y = broadcast(x, shape=[2, 3, 4]) }",
+    "graph case(x: f64[1, 4]) -> (y) { y = broadcast(x, shape=[3, 4]) }",
+    "graph case(x: f64[1]) -> (y) { y = broadcast(x, shape=[0]) }",
+    "graph case(x: f64[1]) -> (y) { y = broadcast(x, shape=[1]) }",
+    "graph case(x: f64[2, 1]) -> (y) { y = broadcast(x, shape=[1, 2, 1, 1, 2, 1, 2, 3]) }");
+WG__CASES(reverse,
+    "graph case(x: f64) -> (y) { y = reverse(x) }",
+    "graph case(x: f64[5]) -> (y) { y = reverse(x, axes=[0]) }",
+    "graph case(x: f64[2, 3, 2]) -> (y) { y = reverse(x, axes=[0, -1]) }",
+    "graph case(x: f64[2, 0]) -> (y) { y = reverse(x) }",
+    "graph case(x: f64[1, 2, 1, 2, 1, 1, 3, 1]) -> (y) { y = reverse(x, axes=[6, 1]) }");
+/* clang-format on */
+
+static const wg_op ops[] = {
+    {.struct_size = WG_OP,
+     .sig = "reshape(x; shape: shape) -> y",
+     .doc = "The same elements in row-major order in another shape. One size may be -1: it takes "
+            "what the others leave.",
+     .flags = WG_OP_LINEAR | WG_OP_VIEW,
+     .infer = infer_reshape,
+     .vjp = reshape_vjp,
+     WG__KERNELS(reshape_rows),
+     .check = &reshape_check},
+    {.struct_size = WG_OP,
+     .sig = "transpose(x; perm: ints = []) -> y",
+     .doc = "Axes in another order: axis i of y is axis perm[i] of x. Without perm the order is "
+            "reversed.",
+     .flags = WG_OP_LINEAR | WG_OP_VIEW,
+     .infer = infer_transpose,
+     .vjp = transpose_vjp,
+     WG__KERNELS(transpose_rows),
+     .check = &transpose_check},
+    {.struct_size = WG_OP,
+     .sig = "broadcast(x; shape: shape) -> y",
+     .doc = "x repeated to a shape by NumPy's rule: leading axes are added, axes of size 1 are "
+            "stretched.",
+     .flags = WG_OP_LINEAR | WG_OP_VIEW,
+     .infer = infer_broadcast,
+     .vjp = broadcast_vjp,
+     WG__KERNELS(broadcast_rows),
+     .check = &broadcast_check},
+    {.struct_size = WG_OP,
+     .sig = "reverse(x; axes: axes = all) -> y",
+     .doc = "The order of elements turned round along axes.",
+     .flags = WG_OP_LINEAR | WG_OP_VIEW,
+     .infer = infer_same,
+     .vjp = reverse_vjp,
+     WG__KERNELS(reverse_rows),
+     .check = &reverse_check},
+};
+const wg__family wg__ops_shape = {ops, sizeof ops / sizeof *ops};

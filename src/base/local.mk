@@ -1,0 +1,13 @@
+# Status, allocator, arena, vectors, strings, context: knows nothing above it.
+
+libwg_la_SOURCES += \
+    src/base/alloc.c \
+    src/base/alloc.h \
+    src/base/ctx.c \
+    src/base/ctx.h \
+    src/base/philox.h \
+    src/base/pool.c \
+    src/base/pool.h \
+    src/base/status.c \
+    src/base/str.c \
+    src/base/str.h

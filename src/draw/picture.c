@@ -1,0 +1,216 @@
+/* What is drawn of a tape. Values are passed over in order, so that an operand's node always stands
+ * before its user is drawn; literals are drawn anew at each use, captured values by an edge from
+ * outside. The work is linear in the nodes; only sub-tapes recurse.
+ *
+ * Backward edges are written from the user to the operand and drawn in reverse (dir=back), so that
+ * dot lets the backward graph rise beside the forward graph that it comes from. */
+#include "draw/frame.h"
+
+#include <stdio.h>
+
+/* The end of an edge. */
+typedef struct user {
+    Agnode_t *node;
+    Agraph_t *box;
+    bool backward;
+    const char *label;
+} user;
+
+static void draw_frame(wg__picture *p, wg__frame *f, const uint32_t *outs, size_t nouts);
+
+/* ---- edges ------------------------------------------------------------------------------------- */
+
+static Agnode_t *draw_literal(wg__picture *p, const wg__origin *o, const user *u, uint32_t operand)
+{
+    char name[96];
+    snprintf(name, sizeof name, "%s_a%u", agnameof(u->node), operand);
+    Agnode_t *node = wg__draw_node(p, u->box, name);
+    wg__draw_value_label(p, o->f->tape, o->id);
+    wg__draw_dress(p, node, WG__KIND_LITERAL, u->backward);
+    wg__draw_set_text(p, node, "label");
+    wg__draw_set(node, "tooltip", wg__op_of(o->f->tape, o->id)->name);
+    return node;
+}
+
+/* Says which of several outputs is read: by its name in the op's signature, else its number; of a
+ * scan, what becomes of the body's value. */
+static void label_output(wg__picture *p, Agedge_t *edge, const wg__origin *o)
+{
+    const wg__frame *by = o->through ? o->through->parent : o->f;
+    uint32_t head = o->through ? o->through->caller : o->id;
+    const wg__op *op = wg__op_of(by->tape, head);
+    wg_attrs a = wg__attrs_of(by->tape, head);
+    wg__str *s = &p->text;
+    if (o->through && op->index != WG__OP_SCAN)
+        return;
+    if (o->through)
+        wg__str_add(s, (int64_t)o->out < wg_attrs_int(&a, "carries") ? "last" : "all steps");
+    else if (wg__node_at(by->tape, head)->nout > 1 && o->out < op->sig.nout && !op->sig.star_out)
+        wg__draw_add(s, op->sig.out[o->out]);
+    else if (wg__node_at(by->tape, head)->nout > 1)
+        wg__str_addf(s, "%u", o->out);
+    wg__draw_set_text(p, edge, "label");
+}
+
+/* The edge that brings value `id` of `f` to the user. */
+static void connect(wg__picture *p, wg__frame *f, uint32_t id, const user *u, uint32_t operand)
+{
+    wg__origin o = wg__frame_origin(f, id);
+    bool literal = wg__frame_inline(o.f->tape, o.id);
+    Agnode_t *from = literal ? draw_literal(p, &o, u, operand) : o.f->places[o.id].node;
+    if (!from || p->failed)
+        return;
+    bool rising = !literal && u->backward && o.f->places[o.id].backward;
+    Agedge_t *edge = rising ? wg__draw_edge(p, p->graph, u->node, from)
+                            : wg__draw_edge(p, p->graph, from, u->node);
+    wg__draw_dress_edge(edge, u->backward);
+    if (rising)
+        wg__draw_set(edge, "dir", "back");
+    label_output(p, edge, &o);
+    if (u->label)
+        wg__draw_set(edge, "label", u->label);
+}
+
+/* ---- nodes ------------------------------------------------------------------------------------- */
+
+static Agnode_t *new_node(wg__picture *p, wg__frame *f, uint32_t id, wg__kind kind)
+{
+    char name[48];
+    if (f->number)
+        snprintf(name, sizeof name, "f%u_n%u", f->number, id);
+    else
+        snprintf(name, sizeof name, "n%u", id);
+    Agnode_t *node = wg__draw_node(p, wg__frame_box(f, id)->graph, name);
+    wg__draw_dress(p, node, kind, f->places[id].backward);
+    wg__draw_label(p, f->tape, id, kind);
+    wg__draw_set_markup(p, node, "label");
+    wg__draw_set_tooltip(p, node, f->tape, id);
+    wg__draw_dress_op(p, node, wg__op_of(f->tape, id)->def.style);
+    f->places[id].node = node;
+    return node;
+}
+
+/* An assign's first operand is the param that it names: not data. */
+static void draw_node(wg__picture *p, wg__frame *f, uint32_t id)
+{
+    wg__kind kind = wg__draw_kind(f->tape, id);
+    const wg__node *n = wg__node_at(f->tape, id);
+    const uint32_t *in = wg__operands(f->tape, n);
+    user u = {new_node(p, f, id, kind), wg__frame_box(f, id)->graph, f->places[id].backward, NULL};
+    bool assign = n->op == WG__OP_ASSIGN;
+    for (uint32_t i = assign; i < n->nin && !p->failed; i++)
+        connect(p, f, in[i], &u, i);
+}
+
+static void draw_output(wg__picture *p, wg__frame *f, uint32_t id, uint32_t index)
+{
+    wg__origin o = wg__frame_origin(f, id);
+    Agnode_t *node = o.f->places[o.id].node;
+    char name[48];
+    if (!node && wg__frame_inline(o.f->tape, o.id)) {
+        snprintf(name, sizeof name, "f%u_o%u", f->number, index);
+        node = wg__draw_node(p, f->boxes[0].graph, name);
+        wg__draw_dress(p, node, WG__KIND_LITERAL, false);
+        wg__draw_value_label(p, o.f->tape, o.id);
+        wg__draw_set_text(p, node, "label");
+    }
+    if (node)
+        wg__draw_dress_output(p, node);
+}
+
+/* ---- sub-tapes --------------------------------------------------------------------------------- */
+
+/* What a step hands to the next: from a carry's new value back to its formal input. */
+static void draw_carries(wg__picture *p, wg__frame *f)
+{
+    const wg_tape *t = f->tape;
+    wg_attrs a = wg__attrs_of(f->parent->tape, f->caller);
+    int64_t carries = wg_attrs_int(&a, "carries");
+    for (size_t i = 0; (int64_t)i < carries && i < f->fn->nouts && i < t->inputs.len; i++) {
+        wg__origin o = wg__frame_origin(f, f->fn->outs[i]);
+        Agnode_t *from = o.f->places[o.id].node, *to = f->places[t->inputs.data[i]].node;
+        if (!from || !to || from == to)
+            continue;
+        bool rising = o.f->places[o.id].backward;
+        Agedge_t *edge =
+            rising ? wg__draw_edge(p, p->graph, from, to) : wg__draw_edge(p, p->graph, to, from);
+        wg__draw_dress_edge(edge, rising);
+        if (!rising)
+            wg__draw_set(edge, "dir", "back");
+        wg__draw_set(edge, "style", "dotted");
+        wg__draw_set(edge, "label", "next step");
+    }
+}
+
+static const char *formal_label(const wg_attrs *a, int64_t index)
+{
+    int64_t carries = wg_attrs_int(a, "carries");
+    if (index < carries)
+        return "first";
+    return index < carries + wg_attrs_int(a, "xs") ? "each step" : NULL;
+}
+
+static void draw_formals(wg__picture *p, wg__frame *f)
+{
+    const wg_tape *t = f->tape;
+    const wg__node *caller = wg__node_at(f->parent->tape, f->caller);
+    const uint32_t *in = wg__operands(f->parent->tape, caller);
+    wg_attrs a = wg__attrs_of(f->parent->tape, f->caller);
+    for (uint32_t i = 0; i < t->inputs.len && i < caller->nin && !p->failed; i++) {
+        uint32_t id = t->inputs.data[i];
+        const char *label = caller->op == WG__OP_SCAN ? formal_label(&a, i) : NULL;
+        user u = {f->places[id].node, wg__frame_box(f, id)->graph, f->places[id].backward, label};
+        if (u.node)
+            connect(p, f->parent, in[i], &u, i);
+    }
+}
+
+/* The body of node `id` as a box in its place. False when it has none, or it is drawn already. */
+static bool draw_body(wg__picture *p, wg__frame *f, uint32_t id)
+{
+    const wg__fn *fn = wg__node_fn(f->tape, id, NULL);
+    if (!fn || wg__pool_find(&p->bodies, &fn, sizeof fn))
+        return false;
+    wg__frame *body = wg__frame_new(p, fn->body);
+    if (!body || !wg__pool_intern(&p->bodies, &fn, sizeof fn) ||
+        !(body->boxes[0].graph = wg__frame_cluster(p, wg__frame_box(f, id), body->number, 0))) {
+        p->failed = true;
+        return true;
+    }
+    body->parent = f;
+    body->caller = id;
+    body->fn = fn;
+    body->backward = f->places[id].backward;
+    wg__draw_dress_body(body->boxes[0].graph, body->backward);
+    wg__draw_body_label(p, f->tape, id);
+    wg__draw_set_markup(p, body->boxes[0].graph, "label");
+    draw_frame(p, body, fn->outs, fn->nouts);
+    if (p->failed)
+        return true;
+    draw_formals(p, body);
+    draw_carries(p, body);
+    f->places[id].body = body;
+    return true;
+}
+
+/* ---- a frame ----------------------------------------------------------------------------------- */
+
+static void draw_frame(wg__picture *p, wg__frame *f, const uint32_t *outs, size_t nouts)
+{
+    wg__frame_prepare(p, f, outs, nouts);
+    for (uint32_t id = 0; id < f->tape->nodes.len && !p->failed; id++)
+        if (wg__frame_draws(f, id) && !draw_body(p, f, id))
+            draw_node(p, f, id);
+    for (uint32_t i = 0; i < nouts && !p->failed; i++)
+        draw_output(p, f, outs[i], i);
+}
+
+void wg__draw_tape(wg__picture *p, const wg_tape *tape, const uint32_t *outs, size_t nouts)
+{
+    wg__frame *f = wg__frame_new(p, tape);
+    p->failed |= !f;
+    if (!f)
+        return;
+    f->boxes[0].graph = p->graph;
+    draw_frame(p, f, outs, nouts);
+}

@@ -1,0 +1,183 @@
+/* The gradient checker's inside: one check of one graph (wg__check), made of a copy of the graph in
+ * f64 (check_graph.c, check_hold.c), numbers for its leaves (check_point.c), programs over it
+ * (check_eval.c), differences (check_diff.c) and subjects (check_subject.h). check_op.c checks an op
+ * on its cases; mutate.c breaks ops on purpose. For src/grad and tests. */
+#ifndef WG_GRAD_CHECK_H
+#define WG_GRAD_CHECK_H
+
+#include <wengert/check.h>
+#include <wengert/op.h>
+#include <wengert/program.h>
+#include <wengert/text.h>
+#include "tape/tape.h"
+
+/* ---- what is to be checked ------------------------------------------------------------------- */
+
+typedef struct wg__check_job {
+    const wg_tape *tape;
+    const wg_var *outs;
+    size_t nouts;
+    const wg_var *xs; /* NULL: all float inputs and params that the outputs need */
+    size_t nxs;
+    wg_gradcheck_options o;    /* defaults filled in */
+    const wg_op_check *domain; /* intervals, kinks and fixed operands by input, or NULL */
+    bool alias;                /* float inputs of equal type become one */
+    bool brief;                /* the first failure ends it */
+    const wg__op *from, *to;   /* not NULL: nodes of `from` become nodes of `to` */
+    uint64_t trace;            /* out: a hash of all analytic results, bit for bit */
+    bool aliased;              /* out: `alias` found something to merge */
+} wg__check_job;
+
+/* Checks one graph and merges what it finds into `report`. WG_OK whatever the verdict. */
+wg_status wg__check_graph(wg_ctx *ctx, wg__check_job *job, wg_check_report *report);
+void wg__check_defaults(wg_gradcheck_options *to, const wg_gradcheck_options *from);
+
+/* The test graphs of an op: its own, or generated ones. */
+typedef struct wg__check_case {
+    wg_graph *graph; /* of .wg text; or */
+    wg_tape *tape;   /* recorded: owned when there is no graph */
+    wg_var out;      /* of a recorded one */
+} wg__check_case;
+
+typedef struct wg__check_cases {
+    wg_ctx *ctx;
+    const wg__op *op;
+    WG__VEC(wg__check_case) items;
+} wg__check_cases;
+
+/* On failure (but not WG_NO_MEMORY) report tells why; to be closed all the same. */
+wg_status wg__check_cases_open(wg__check_cases *cases, wg_ctx *ctx, const char *op,
+                               wg_check_report *report);
+void wg__check_cases_close(wg__check_cases *cases);
+/* Checks all cases, also with equal operands merged; job->tape, outs and domain are set here. */
+wg_status wg__check_cases_run(const wg__check_cases *cases, wg__check_job *job,
+                              wg_check_report *report);
+
+/* ---- a check at work ------------------------------------------------------------------------- */
+
+/* An input of the checked graph: an input or param of the original, a cotangent or a tangent. */
+typedef struct wg__leaf {
+    wg_var var;
+    wg_type type; /* floats are f64 */
+    size_t count;
+    uint32_t origin; /* id on the original tape; WG__NONE: a cotangent or tangent */
+    const char *name;
+    double low, high;
+    bool target;  /* differentiated with respect to */
+    double *x;    /* at the point; what is not float is rounded */
+    double *move; /* x moved along a direction */
+    void *native; /* x in its own dtype, unless f64 */
+    double size;  /* root mean square of x */
+} wg__leaf;
+
+typedef struct wg__check {
+    wg_ctx *ctx;
+    wg__check_job *job;
+    wg_check_report *report;
+    wg_status status; /* the first failure that ends the check */
+    bool failed;      /* a comparison did */
+    int rank;         /* of the worst one told */
+    wg_tape *tape;    /* the copy in f64 */
+    uint32_t end;     /* ids from here on are derivatives */
+    WG__VEC(wg__leaf) leaves;
+    wg_var *ys, *again; /* float outputs; and recorded once more from the same leaves */
+    size_t nys;
+    uint64_t random;
+    WG__VEC(void *) blocks;
+} wg__check;
+
+/* Zeroed memory that lasts as long as the check; NULL with the status set. */
+void *wg__check_take(wg__check *c, size_t count, size_t size);
+/* Ends the check with a verdict and a message (kept if there is one already). */
+void wg__check_end(wg__check *c, wg_check_verdict verdict, const char *format, ...) WG_PRINTF(3, 4);
+/* The tape's error as the verdict WG_CHECK_ERROR; memory and cancelling as the status. */
+void wg__check_tape_error(wg__check *c, const char *what);
+static inline bool wg__check_stopped(const wg__check *c)
+{
+    return c->status || c->report->verdict == WG_CHECK_ERROR || (c->failed && c->job->brief);
+}
+
+/* ---- check_graph.c --------------------------------------------------------------------------- */
+
+/* Fills tape, leaves, ys and again. False: ended, or nothing to differentiate. */
+bool wg__check_copy(wg__check *c);
+/* A new leaf of the type of `of`, sampled on +-[0.5, 1.5]; its index, SIZE_MAX after an error. */
+size_t wg__check_leaf(wg__check *c, wg_var of, const char *name);
+/* ---- check_hold.c ---------------------------------------------------------------------------- */
+
+/* A copy of what `outs` need in which each stop_gradient is an input: then differences, too, hold
+ * it. The tape is owned; NULL when there is nothing to hold. */
+typedef struct wg__held {
+    wg_tape *tape;
+    wg_var *vars, *outs;     /* of the leaves; of the outputs */
+    wg_var *inputs, *values; /* the new inputs, and on the checked tape what they hold */
+    size_t n;
+} wg__held;
+/* False: the check is over. */
+bool wg__check_hold(wg__check *c, const wg_var *outs, size_t nouts, wg__held *held);
+
+/* ---- check_point.c --------------------------------------------------------------------------- */
+
+uint64_t wg__check_random(wg__check *c);
+double wg__check_unit(wg__check *c);   /* [0, 1) */
+double wg__check_signed(wg__check *c); /* +-[0.5, 1.5) */
+/* New values for all leaves; stays clear of known kinks. */
+void wg__check_sample(wg__check *c);
+
+/* ---- check_eval.c ---------------------------------------------------------------------------- */
+
+/* A program over the leaves. All outputs, one after the other, are one vector of doubles; an
+ * absent one (none) is zeros. */
+typedef struct wg__eval {
+    wg__check *c;
+    wg_program *program, *source; /* source: gives the values that are held */
+    wg_session *session, *source_session;
+    wg__held held;
+    const size_t *sizes;
+    bool *there; /* outputs that are not none */
+    size_t nouts, total;
+    size_t nleaves; /* when it was made: later ones it does not know */
+} wg__eval;
+
+bool wg__eval_open(wg__eval *e, wg__check *c, const wg_var *outs, const size_t *sizes, size_t nouts,
+                   bool hold);
+void wg__eval_close(wg__eval *e);
+bool wg__eval_point(wg__eval *e); /* binds all leaves at the point */
+bool wg__eval_bind(wg__eval *e, size_t leaf, const double *x);
+/* False with the check ended: a kernel failed. */
+bool wg__eval_run(wg__eval *e, double *out);
+
+/* ---- check_diff.c ---------------------------------------------------------------------------- */
+
+/* A direction over the targets xs of a function. leaf SIZE_MAX: all of them. */
+typedef struct wg__direction {
+    size_t leaf;     /* index in xs */
+    int64_t element; /* -1: random */
+    double step;     /* the first step size */
+} wg__direction;
+
+/* Central differences of `e` along a direction, with room for all they need. */
+typedef struct wg__diff {
+    wg__check *c;
+    wg__eval *e;
+    const size_t *xs;                        /* leaves */
+    size_t nxs, n, m;                        /* elements of the targets; of the outputs */
+    double *along;                           /* the direction, n */
+    double *at;                              /* the value at the point, m */
+    double *noise;                           /* its rounding noise, m */
+    double *slope, *error;                   /* answers, m each */
+    double step;                             /* of the best estimate */
+    double *plus, *minus, *gap, *row, *last; /* scratch */
+    double *bent;                            /* steps in a row at which an output was not smooth */
+} wg__diff;
+
+typedef enum wg__found { WG__FOUND, WG__KINK, WG__NOT_FINITE, WG__STOPPED } wg__found;
+
+bool wg__diff_open(wg__diff *d, wg__check *c, wg__eval *e, const size_t *xs, size_t nxs);
+/* Value and noise at the point. */
+wg__found wg__diff_point(wg__diff *d);
+/* Fills d->along. */
+void wg__diff_aim(wg__diff *d, wg__direction *to);
+wg__found wg__diff_run(wg__diff *d, const wg__direction *along);
+
+#endif
