@@ -171,7 +171,8 @@ static const wg_op ops[] = {
      .sig = "matmul(a: float, b: float; transpose_a: bool = false, transpose_b: bool = false) -> y",
      .doc = "Product of the matrices in the last two axes of a and b, each transposed first if "
             "asked; leading axes broadcast. Both have rank 2 or more. The reference kernel "
-            "accumulates in f64.",
+            "accumulates in f64. Products are plain IEEE products, in derivatives too: 0 times inf "
+            "or nan is nan, so guard the operands of a matmul, not its result.",
      .flags = WG_OP_MULTILINEAR,
      .infer = infer,
      .vjp = vjp,

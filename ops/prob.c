@@ -68,12 +68,12 @@ static const wg_op ops[] = {
      .doc = "The log density of the normal distribution, -((x - mean) / std)^2 / 2 - log(std) - "
             "log(2 pi) / 2, element by element with broadcasting; std > 0.",
      .infer = density_infer, .expand = normal_logpdf_expand,
-     .check = &normal_logpdf_check, .style = "peripheries=2"},
+     .check = &normal_logpdf_check,},
     {WG_OP, .sig = "laplace_logpdf(x: float, loc: float, scale: float) -> y",
      .doc = "The log density of the Laplace distribution, -|x - loc| / scale - log(2 scale), element "
             "by element with broadcasting; scale > 0. The derivative by x and loc is 0 at x = loc.",
      .infer = density_infer, .expand = laplace_logpdf_expand,
-     .check = &laplace_logpdf_check, .style = "peripheries=2"},
+     .check = &laplace_logpdf_check,},
 };
 /* clang-format on */
 

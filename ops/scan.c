@@ -2,6 +2,7 @@
  * somebody reads them; the backward scan runs the steps in the other order, recomputes each body
  * from its carries and sums the cotangents of invariants in a carry. Forward mode is the same scan
  * with tangents beside the carries. */
+#include <stdio.h>
 #include <string.h>
 
 #include "subtape.h"
@@ -185,6 +186,16 @@ static wg_status run_scan(const wg_kernel_call *c)
 
 /* ---- scan: derivatives -------------------------------------------------------------------------------- */
 
+/* A formal input that stands for operand i of the scan, named after it. */
+static wg_var formal_input(wg_tape *body, const layout *s, const char *prefix, size_t i,
+                           wg_type type)
+{
+    char name[64];
+    const char *own = wg_fn_operand_name(s->fn, i);
+    snprintf(name, sizeof name, "%s%.48s", *own ? prefix : "", own);
+    return input_like(body, name, type);
+}
+
 /* A list of vars that grows while a rule is put together. */
 typedef struct list {
     wg_var *at;
@@ -270,9 +281,10 @@ static bool backward_make(const wg_rule *r, backward *b)
 }
 
 /* A carry, or its cotangent, read from a history. */
-static wg_var from_history(wg_tape *body, const char *name, wg_type carry)
+static wg_var from_history(wg_tape *body, const layout *s, const char *prefix, size_t i)
 {
-    wg_var step = input_like(body, name, history_step(wg_tape_ctx(body), carry));
+    wg_type carry = wg_fn_operand_type(s->fn, i);
+    wg_var step = formal_input(body, s, prefix, i, history_step(wg_tape_ctx(body), carry));
     return carry.shape.rank < WG_MAX_RANK ? step : wg_reshape(step, carry.shape);
 }
 
@@ -284,22 +296,22 @@ static void backward_inputs(const wg_rule *r, backward *b, wg_tape *body)
     for (size_t i = 0; i < s->ncarry; i++)
         if (b->active[i]) {
             b->carry_at[b->dcarry.n] = i;
-            list_add(&b->dcarry, input_like(body, "dcarry", wg_typeof(r->in[i])));
+            list_add(&b->dcarry, formal_input(body, s, "d_", i, wg_typeof(r->in[i])));
             list_add(&b->carries,
                      wg_is_none(r->dout[i]) ? zeros_like(r->tape, r->in[i]) : r->dout[i]);
         }
     for (size_t i = s->ncarry + s->nxs; i < r->nin; i++)
         if (r->need[i]) {
             b->w_at[b->acc.n] = i;
-            list_add(&b->acc, input_like(body, "acc", wg_typeof(r->in[i])));
+            list_add(&b->acc, formal_input(body, s, "sum_d_", i, wg_typeof(r->in[i])));
             list_add(&b->carries, zeros_like(r->tape, r->in[i]));
         }
     for (size_t i = 0; i < s->ncarry; i++) {
-        list_add(&b->primal, from_history(body, "carry", wg_fn_operand_type(s->fn, i)));
+        list_add(&b->primal, from_history(body, s, "", i));
         list_add(&b->xs, r->out[hist + i]);
     }
     for (size_t i = s->ncarry; i < s->ncarry + s->nxs; i++) {
-        list_add(&b->primal, input_like(body, "x", wg_fn_operand_type(s->fn, i)));
+        list_add(&b->primal, formal_input(body, s, "", i, wg_fn_operand_type(s->fn, i)));
         list_add(&b->xs, r->in[i]);
     }
     for (size_t k = s->ncarry; k < hist; k++)
@@ -311,11 +323,11 @@ static void backward_inputs(const wg_rule *r, backward *b, wg_tape *body)
     for (size_t i = 0; i < s->ncarry; i++)
         if (!wg_is_none(r->dout[hist + i]) && b->active[i]) {
             b->hist_at[b->dhist.n] = i;
-            list_add(&b->dhist, from_history(body, "dhistory", wg_fn_operand_type(s->fn, i)));
+            list_add(&b->dhist, from_history(body, s, "d_history_", i));
             list_add(&b->xs, r->dout[hist + i]);
         }
     for (size_t i = s->ncarry + s->nxs; i < r->nin; i++) {
-        list_add(&b->primal, input_like(body, "w", wg_fn_operand_type(s->fn, i)));
+        list_add(&b->primal, formal_input(body, s, "", i, wg_fn_operand_type(s->fn, i)));
         list_add(&b->ws, r->in[i]);
     }
 }
@@ -465,13 +477,13 @@ static void scan_jvp(wg_rule *r)
         return;
     for (int g = 0; g < 3; g++) {
         for (size_t i = first[g]; i < first[g + 1]; i++) {
-            primal[i] = input_like(body, "primal", wg_fn_operand_type(s.fn, i));
+            primal[i] = formal_input(body, &s, "", i, wg_fn_operand_type(s.fn, i));
             list_add(groups[g], r->in[i]);
         }
         for (size_t i = first[g]; i < first[g + 1]; i++)
             if (active[i]) {
                 list_add(&tangent_of, primal[i]);
-                list_add(&tangents, input_like(body, "tangent", wg_fn_operand_type(s.fn, i)));
+                list_add(&tangents, formal_input(body, &s, "t_", i, wg_fn_operand_type(s.fn, i)));
                 list_add(groups[g],
                          wg_is_none(r->tin[i]) ? zeros_like(r->tape, r->in[i]) : r->tin[i]);
             }

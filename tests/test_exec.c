@@ -37,6 +37,53 @@ START_TEST(runs_and_binds)
 }
 END_TEST
 
+/* Any non-zero byte is true, however it is bound, and stays one value. */
+START_TEST(binds_bools)
+{
+    wg_var a = wg_input(t, "a", WG_BOOL, WG_SHAPE(2)), b = wg_input(t, "b", WG_BOOL, WG_SHAPE(2));
+    wg_var outs[] = {wg_equal(a, b), wg_logical_xor(a, b), wg_logical_not(a), a,
+                     wg_cast(wg_logical_and(a, b), WG_I32)};
+    wg_session *s = session(outs, 5, NULL);
+    ck_assert_int_eq(wg_bind(s, a, (uint8_t[]){2, 4}, 2), WG_OK);
+    ck_assert_int_eq(wg_bind_name(s, "b", (uint8_t[]){255, 0}, 2), WG_OK);
+    run_ok(s);
+    static const uint8_t want[4][2] = {{1, 0}, {0, 1}, {0, 0}, {1, 1}};
+    for (int i = 0; i < 4; i++)
+        ck_assert_mem_eq(wg_output_at(s, (size_t)i, NULL, NULL), want[i], 2);
+    ck_assert_mem_eq(wg_output_at(s, 4, NULL, NULL), ((int32_t[]){1, 0}), 8);
+    wg_session_free(s);
+}
+END_TEST
+
+START_TEST(binds_many_by_name)
+{
+    enum { N = 300 };
+    wg_var sum = wg_const(t, WG_F64, WG_SCALAR, &(double){0});
+    char name[16];
+    for (int i = 0; i < N; i++) {
+        snprintf(name, sizeof name, "x%d", i * 7 % N); /* not in the order of names */
+        wg_var x = wg_input(t, name, WG_F64, WG_SCALAR);
+        sum = wg_add(sum, wg_mul(x, wg_f(i * 7 % N)));
+    }
+    wg_input(t, "spare", WG_F64, WG_SCALAR);
+    wg_session *s = session(&sum, 1, NULL);
+    for (int i = 0; i < N; i++) {
+        double value = i;
+        snprintf(name, sizeof name, "x%d", i);
+        ck_assert_int_eq(wg_bind_name(s, name, &value, sizeof value), WG_OK);
+    }
+    ck_assert_int_eq(wg_bind_name(s, "spare", &(double){1}, 8), WG_OK);
+    ck_assert_int_eq(wg_bind_name(s, "x", &(double){1}, 8), WG_NOT_FOUND);
+    ck_assert_int_eq(wg_bind_name(s, NULL, &(double){1}, 8), WG_NOT_FOUND);
+    run_ok(s);
+    double want = 0;
+    for (int i = 0; i < N; i++)
+        want += (double)i * i;
+    ck_assert_double_eq(wg_scalar(s, sum), want);
+    wg_session_free(s);
+}
+END_TEST
+
 START_TEST(refuses_wrong_bindings)
 {
     wg_scope_push(t, "net");
@@ -548,6 +595,8 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 120);
     tcase_add_test(c, runs_and_binds);
+    tcase_add_test(c, binds_bools);
+    tcase_add_test(c, binds_many_by_name);
     tcase_add_test(c, refuses_wrong_bindings);
     tcase_add_test(c, empty_and_scalar_shapes);
     tcase_add_test(c, broadcasts_and_literals);

@@ -351,6 +351,66 @@ START_TEST(refuses_nonsense)
 }
 END_TEST
 
+/* An lr_var that is there counts: a value that failed is an error, not lr. */
+START_TEST(lr_var_counts)
+{
+    static const wg_var odd = {NULL, 1};
+    record(WG_F64);
+    wg_var fails = wg_matmul(u, u);
+    wg_tape_clear_error(t);
+    wg_var wrong[] = {fails, odd, wg_none(), wg_b(true), wg_i(1), wg_f(INFINITY)};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        wg_sgd_options o = WG_SGD_DEFAULTS;
+        o.common.lr_var = wrong[i];
+        ck_assert_int_ne(wg_sgd(t, loss, &u, 1, &o), WG_OK);
+        ck_assert_ptr_nonnull(strstr(wg_tape_error(t), "sgd: lr"));
+        wg_tape_clear_error(t);
+    }
+}
+END_TEST
+
+START_TEST(lr_var_may_be_a_literal)
+{
+    const variant *o = &variants[_i];
+    record(WG_F32);
+    wg_optim_common extra = {0, wg_f(0.05), 0, 0, 0, NULL};
+    ck_assert_int_eq(optimise(o, (wg_var[]){u, v}, 2, &extra), WG_OK);
+    wg_session *s = start(WG_F32);
+    model m = model_start();
+    for (int step = 0; step < STEPS; step++) {
+        model_step(&m, o, 0.05);
+        ck_assert_int_eq(wg_run(s), WG_OK);
+        ck_params(s, &m, 5e-5, o->name, step);
+    }
+    wg_session_free(s);
+}
+END_TEST
+
+/* The rate stands on another tape: found out once slots are recorded and assigned. */
+START_TEST(failure_leaves_nothing_behind)
+{
+    record(WG_F64);
+    wg_tape *other = wg_tape_new(ctx);
+    wg_adam_options o = WG_ADAM_DEFAULTS;
+    o.common.lr_var = wg_const(other, WG_F64, WG_SCALAR, &(double){0.1});
+    wg_mark before = wg_tape_mark(t);
+    ck_assert_int_ne(wg_adam(t, loss, (wg_var[]){u, v}, 2, &o), WG_OK);
+    wg_mark after = wg_tape_mark(t);
+    ck_assert_str_ne(wg_tape_error(t), "");
+    wg_tape_clear_error(t);
+    ck_assert_uint_eq(after.nodes, before.nodes);
+    ck_assert_uint_eq(after.effects, before.effects);
+    ck_assert_uint_eq(after.scope, before.scope);
+    ck_assert(wg_ok(loss) && wg_latest(u).bits == u.bits);
+    ck_assert_int_eq(wg_adam(t, loss, (wg_var[]){u, v}, 2, NULL), WG_OK);
+    wg_session *s = start(WG_F64);
+    ck_assert_int_eq(wg_run(s), WG_OK);
+    ck_assert_double_eq(param_at(s, "adam/step", 0), 1);
+    wg_session_free(s);
+    wg_tape_free(other);
+}
+END_TEST
+
 static bool one_step(wg_ctx *c, void *user)
 {
     (void)user;
@@ -395,6 +455,9 @@ int main(void)
     tcase_add_test(c, slots_have_names);
     tcase_add_test(c, clips);
     tcase_add_loop_test(c, refuses_nonsense, 0, 10);
+    tcase_add_test(c, lr_var_counts);
+    tcase_add_loop_test(c, lr_var_may_be_a_literal, 0, NVARIANTS);
+    tcase_add_test(c, failure_leaves_nothing_behind);
     tcase_add_test(c, memory_failures_are_errors);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);

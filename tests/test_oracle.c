@@ -1,6 +1,6 @@
-/* Values of the ops against tests/oracle/data, numbers that NumPy, SciPy and PyTorch computed: every
- * op must have a file but those listed below with the reason. Then the test itself is tested: of
- * each op, kernels that are wrong on purpose are noticed. */
+/* Values of the ops against tests/oracle/data, numbers that NumPy, SciPy and PyTorch computed:
+ * every op must have a file but those listed below with the reason. Then the test itself is
+ * tested: of each op, kernels that are wrong on purpose are noticed. */
 #include <check.h>
 #include <errno.h>
 #include <jansson.h>

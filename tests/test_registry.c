@@ -136,7 +136,8 @@ static size_t targets(wg_tape *t, wg_var *xs, size_t max)
     return n;
 }
 
-/* sum of sin(v) over the float ones: nonlinear, so that no order of derivative is zero by itself. */
+/* sum of sin(v) over the float ones: nonlinear, so that no order of derivative is zero by
+ * itself. */
 static wg_var sum_of(wg_tape *t, const wg_var *vs, size_t n)
 {
     wg_type scalar = {WG_F64, WG_SCALAR};

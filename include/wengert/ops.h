@@ -424,7 +424,9 @@ WG_API wg_var wg_element_count_with(wg_tape *tape, wg_shape shape, wg_dtype dtyp
 
 /* matmul(a: float, b: float; transpose_a: bool = false, transpose_b: bool = false) -> y
  * Product of the matrices in the last two axes of a and b, each transposed first if asked; leading
- * axes broadcast. Both have rank 2 or more. The reference kernel accumulates in f64. */
+ * axes broadcast. Both have rank 2 or more. The reference kernel accumulates in f64. Products are
+ * plain IEEE products, in derivatives too: 0 times inf or nan is nan, so guard the operands of a
+ * matmul, not its result. */
 WG_API wg_var wg_matmul(wg_var a, wg_var b);
 WG_API wg_var wg_matmul_with(wg_var a, wg_var b, bool transpose_a, bool transpose_b);
 

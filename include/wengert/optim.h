@@ -3,7 +3,8 @@
  *
  * Each call records assigns for `params` (from wg_param, float) and for slot parameters named
  * "<optimiser>/<param>/<slot>", zero at first, under a scope of the optimiser's name ("adam"; a
- * second call on the same tape gets "adam_2"). They return the status that the tape also keeps.
+ * second call on the same tape gets "adam_2"). They return the status that the tape also keeps; a
+ * call that fails leaves nothing else behind: the tape is rewound to where it was.
  * In this order: gradients of `loss` (rank 0), clipping by norm, clipping by value, coupled weight
  * decay, the update. */
 #ifndef WENGERT_OPTIM_H
@@ -18,7 +19,7 @@ extern "C" {
 /* What all optimisers share. */
 typedef struct wg_optim_common {
     double lr;           /* learning rate */
-    wg_var lr_var;       /* rank-0 float graph value used instead of lr when valid (schedules) */
+    wg_var lr_var;       /* rank-0 float value used instead of lr (schedules); {NULL, 0}: none */
     double weight_decay; /* coupled (L2): adds weight_decay * param to the clipped gradient */
     double clip_norm;  /* > 0: gradients are scaled so that their global L2 norm is at most this */
     double clip_value; /* > 0: each element of each gradient is clamped to +- this */

@@ -74,7 +74,7 @@ WG_API wg_status wg_state_load(wg_state *state, const char *path);
 
 /* One running of `program` with the parameters of `state` (NULL: an own state of seed 0). All
  * memory that runs need is allocated here. Keeps program and state alive. Owned; NULL on failure,
- * with the reason in `state` when given. One thread at a time. Of the sessions that share a state,
+ * with the reason in `state`; without one it is always that memory is out. One thread at a time. Of the sessions that share a state,
  * those without effects run side by side, one with effects runs alone. */
 WG_API WG_MUST_CHECK wg_session *wg_session_new(wg_program *program, wg_state *state);
 WG_API void wg_session_free(wg_session *session);
@@ -82,7 +82,8 @@ WG_API wg_state *wg_session_state(wg_session *session);        /* borrowed */
 WG_API wg_status wg_session_status(const wg_session *session); /* of its last failed call */
 WG_API const char *wg_session_error(const wg_session *session);
 
-/* The elements of an input for the runs to come; `bytes` must be its type's. Copied. An input that
+/* The elements of an input for the runs to come; `bytes` must be its type's. Copied, any non-zero
+ * byte of a bool as 1. An input that
  * the program does not need is accepted and ignored when it belongs to the compiled tape. */
 WG_API wg_status wg_bind(wg_session *session, wg_var input, const void *data, size_t bytes);
 WG_API wg_status wg_bind_name(wg_session *session, const char *input, const void *data,

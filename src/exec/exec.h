@@ -88,9 +88,8 @@ typedef struct wg__step {
 
 struct wg__plan {
     wg_ctx *ctx;
-    const wg_tape *tape;
-    const wg__fn *fn; /* whose body it is; NULL: the main tape */
-    wg__place *place; /* by id */
+    const wg_tape *tape; /* the main tape or a body */
+    wg__place *place;    /* by id */
     WG__VEC(wg__step) steps;
     WG__VEC(wg__sub) subs;
     uint32_t *bound; /* ids of the values that are bound by pointer */
@@ -132,13 +131,16 @@ typedef struct wg__port {
     const wg_type *type; /* interned on the program's tape */
 } wg__port;
 
+typedef struct wg__key {
+    uint64_t bits;
+    uint32_t index;
+} wg__key;
+
 typedef struct wg__ports {
     wg__port *data;
     size_t len;
-    struct wg__key {
-        uint64_t bits;
-        uint32_t index;
-    } * keys; /* sorted by bits */
+    wg__key *keys;      /* sorted by bits */
+    wg__port **by_name; /* sorted; not of outputs */
 } wg__ports;
 
 struct wg_program {
@@ -169,6 +171,8 @@ wg_program *wg__program_make(wg__graph *graph, const wg__ids *ids,
 void wg__program_ref(wg_program *program);
 /* Index of the port of `var` of the compiled tape `source`, or SIZE_MAX. */
 size_t wg__port_find(const wg__ports *ports, const wg_tape *source, wg_var var);
+/* The same by name. */
+size_t wg__port_named(const wg__ports *ports, const char *name);
 
 /* ---- states --------------------------------------------------------------------------------------- */
 
@@ -182,6 +186,8 @@ struct wg_state {
     wg__error error;
 };
 void wg__state_ref(wg_state *state);
+/* wg__fail on state->error under the lock: sessions in other threads may fail, too. */
+void wg__state_fail(wg_state *state, wg_status status, const char *message);
 size_t wg__state_find(const wg_state *state, const char *name); /* SIZE_MAX: not there */
 
 /* ---- sessions ------------------------------------------------------------------------------------- */

@@ -7,9 +7,17 @@
 
 /* ---- planning ------------------------------------------------------------------------------------ */
 
+/* The making of all plans of a program. */
+typedef struct maker {
+    wg__plans *plans;
+    wg__pool bodies; /* pointers to the fns planned so far: id - 1 is the index in *plans */
+    wg__error *error;
+} maker;
+
+/* The making of one. */
 typedef struct planner {
     wg_ctx *ctx;
-    wg__plans *plans;
+    maker *maker;
     wg__plan *plan;
     const wg_tape *tape;
     uint32_t *readers; /* by id: how many operands and roots still read it */
@@ -182,26 +190,27 @@ static size_t scratch_bytes(planner *p, const wg__step *step)
 
 /* ---- bodies ------------------------------------------------------------------------------------- */
 
-static const wg__plan *find_plan(const wg__plans *plans, const wg__fn *fn)
+static const wg__plan *find_plan(const maker *m, const wg__fn *fn)
 {
-    for (size_t i = 0; i < plans->len; i++)
-        if (plans->data[i]->fn == fn)
-            return plans->data[i];
-    return NULL;
+    uint32_t id = wg__pool_find(&m->bodies, &fn, sizeof fn);
+    return id ? m->plans->data[id - 1] : NULL;
 }
 
-static wg_status make(wg__plans *plans, const wg_tape *tape, const wg__fn *fn,
-                      const uint32_t *bound, size_t nbound, const uint32_t *roots, size_t nroots,
-                      wg__error *error);
+static wg_status make(maker *m, const wg_tape *tape, const uint32_t *bound, size_t nbound,
+                      const uint32_t *roots, size_t nroots);
 
 /* The plan of a body, made once however many nodes run it. Its bound values are the formal inputs,
  * then the captures. */
 static wg_status plan_body(planner *p, const wg__fn *fn)
 {
-    if (find_plan(p->plans, fn))
+    const wg_tape *body = fn->body;
+    if (find_plan(p->maker, fn))
         return WG_OK;
-    return make(p->plans, fn->body, fn, fn->body->inputs.data, fn->body->inputs.len, fn->outs,
-                fn->nouts, p->error);
+    wg_status status =
+        make(p->maker, body, body->inputs.data, body->inputs.len, fn->outs, fn->nouts);
+    if (status == WG_OK && !wg__pool_intern(&p->maker->bodies, &fn, sizeof fn))
+        status = no_memory(p);
+    return status;
 }
 
 /* The frames of all bodies that the node runs, taken and given back at once: they live during its
@@ -218,7 +227,7 @@ static wg_status place_bodies(planner *p, wg__step *step)
         wg_status status = plan_body(p, fn);
         if (status)
             return status;
-        wg__sub sub = {find_plan(p->plans, fn), step->id, i, 0};
+        wg__sub sub = {find_plan(p->maker, fn), step->id, i, 0};
         sub.at = wg__arena_take(&p->arena, sub.plan->bytes);
         if (!wg__vec_push(p->ctx, &plan->subs, sub))
             return no_memory(p);
@@ -296,14 +305,14 @@ static void plan_free(wg__plan *plan)
     wg__free(plan->ctx, plan);
 }
 
-static wg__plan *plan_new(const wg_tape *tape, const wg__fn *fn, const uint32_t *bound,
-                          size_t nbound, const uint32_t *roots, size_t nroots)
+static wg__plan *plan_new(const wg_tape *tape, const uint32_t *bound, size_t nbound,
+                          const uint32_t *roots, size_t nroots)
 {
     wg_ctx *ctx = tape->ctx;
     wg__plan *plan = wg__calloc(ctx, 1, sizeof *plan);
     if (!plan)
         return NULL;
-    *plan = (wg__plan){.ctx = ctx, .tape = tape, .fn = fn, .nbound = nbound, .nroots = nroots};
+    *plan = (wg__plan){.ctx = ctx, .tape = tape, .nbound = nbound, .nroots = nroots};
     plan->place = wg__calloc(ctx, tape->nodes.len, sizeof *plan->place);
     plan->bound = wg__memdup(ctx, bound, nbound * sizeof *bound);
     plan->roots = wg__memdup(ctx, roots, nroots * sizeof *roots);
@@ -314,18 +323,17 @@ static wg__plan *plan_new(const wg_tape *tape, const wg__fn *fn, const uint32_t 
     return NULL;
 }
 
-static wg_status make(wg__plans *plans, const wg_tape *tape, const wg__fn *fn,
-                      const uint32_t *bound, size_t nbound, const uint32_t *roots, size_t nroots,
-                      wg__error *error)
+static wg_status make(maker *m, const wg_tape *tape, const uint32_t *bound, size_t nbound,
+                      const uint32_t *roots, size_t nroots)
 {
     planner *p = wg__calloc(tape->ctx, 1, sizeof *p);
     if (!p)
-        return wg__fail(error, WG_NO_MEMORY, "out of memory");
-    *p = (planner){.ctx = tape->ctx, .plans = plans, .tape = tape, .error = error};
+        return wg__fail(m->error, WG_NO_MEMORY, "out of memory");
+    *p = (planner){.ctx = tape->ctx, .maker = m, .tape = tape, .error = m->error};
     p->readers = wg__calloc(p->ctx, tape->nodes.len, sizeof *p->readers);
-    p->plan = plan_new(tape, fn, bound, nbound, roots, nroots);
+    p->plan = plan_new(tape, bound, nbound, roots, nroots);
     wg_status status = p->readers && p->plan ? plan_all(p) : no_memory(p);
-    if (status == WG_OK && !wg__vec_push(p->ctx, plans, p->plan))
+    if (status == WG_OK && !wg__vec_push(p->ctx, m->plans, p->plan))
         status = no_memory(p);
     if (status && p->plan)
         plan_free(p->plan);
@@ -339,7 +347,11 @@ static wg_status make(wg__plans *plans, const wg_tape *tape, const wg__fn *fn,
 wg_status wg__plan_make(wg__plans *plans, const wg_tape *tape, const uint32_t *bound, size_t nbound,
                         const uint32_t *roots, size_t nroots, wg__error *error)
 {
-    return make(plans, tape, NULL, bound, nbound, roots, nroots, error);
+    maker m = {.plans = plans, .error = error};
+    wg__pool_init(&m.bodies, tape->ctx);
+    wg_status status = make(&m, tape, bound, nbound, roots, nroots);
+    wg__pool_free(&m.bodies);
+    return status;
 }
 
 const wg__plan *wg__plan_main(const wg__plans *plans)

@@ -28,22 +28,33 @@ static const wg__executor *find_executor(wg_tape *report, const char *name)
 
 static int by_bits(const void *a, const void *b)
 {
-    uint64_t x = ((const struct wg__key *)a)->bits, y = ((const struct wg__key *)b)->bits;
+    uint64_t x = ((const wg__key *)a)->bits, y = ((const wg__key *)b)->bits;
     return x < y ? -1 : x > y;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const wg__port *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
 }
 
 static bool ports_make(wg_ctx *ctx, wg__ports *ports, size_t len)
 {
     ports->data = wg__calloc(ctx, len, sizeof *ports->data);
     ports->keys = wg__calloc(ctx, len, sizeof *ports->keys);
-    return ports->data && ports->keys;
+    ports->by_name = wg__calloc(ctx, len, sizeof *ports->by_name);
+    return ports->data && ports->keys && ports->by_name;
 }
 
-static void ports_sort(wg__ports *ports)
+static void ports_sort(wg__ports *ports, bool named)
 {
-    for (size_t i = 0; i < ports->len; i++)
-        ports->keys[i] = (struct wg__key){ports->data[i].bits, (uint32_t)i};
+    for (size_t i = 0; i < ports->len; i++) {
+        ports->keys[i] = (wg__key){ports->data[i].bits, (uint32_t)i};
+        ports->by_name[i] = &ports->data[i];
+    }
     qsort(ports->keys, ports->len, sizeof *ports->keys, by_bits);
+    if (named)
+        qsort(ports->by_name, ports->len, sizeof *ports->by_name, by_name);
 }
 
 static void ports_free(wg_ctx *ctx, wg__ports *ports)
@@ -52,14 +63,23 @@ static void ports_free(wg_ctx *ctx, wg__ports *ports)
         wg__free(ctx, ports->data[i].name);
     wg__free(ctx, ports->data);
     wg__free(ctx, ports->keys);
+    wg__free(ctx, ports->by_name);
 }
 
 size_t wg__port_find(const wg__ports *ports, const wg_tape *source, wg_var var)
 {
-    const struct wg__key key = {var.bits, 0}, *found = NULL;
+    const wg__key key = {var.bits, 0}, *found = NULL;
     if (var.tape == source && ports->len)
         found = bsearch(&key, ports->keys, ports->len, sizeof key, by_bits);
     return found ? found->index : SIZE_MAX;
+}
+
+size_t wg__port_named(const wg__ports *ports, const char *name)
+{
+    wg__port port = {.name = (char *)name}, *key = &port, **found = NULL;
+    if (name && ports->len)
+        found = bsearch(&key, ports->by_name, ports->len, sizeof key, by_name);
+    return found ? (size_t)(*found - ports->data) : SIZE_MAX;
 }
 
 /* ---- freeing --------------------------------------------------------------------------------------- */
@@ -138,9 +158,9 @@ static bool take_ports(compiler *c)
     if (!add_ports(c, &p->inputs, inputs, n->ninputs, true, true) ||
         !add_ports(c, &p->params, params, n->nparams, true, false))
         return false;
-    ports_sort(&p->outs);
-    ports_sort(&p->inputs);
-    ports_sort(&p->params);
+    ports_sort(&p->outs, false);
+    ports_sort(&p->inputs, true);
+    ports_sort(&p->params, true);
     return true;
 }
 

@@ -82,8 +82,7 @@ wg_session *wg__session_make(wg_program *program, wg_state *state, bool own_inpu
     find_params(s);
     return s;
 failed:
-    if (state)
-        wg__fail(&state->error, WG_NO_MEMORY, "session: out of memory");
+    wg__state_fail(state, WG_NO_MEMORY, "session: out of memory");
 done:
     wg_session_free(s);
     return NULL;
@@ -93,8 +92,7 @@ wg_session *wg_session_new(wg_program *program, wg_state *state)
 {
     if (program)
         return wg__session_make(program, state, true);
-    if (state)
-        wg__fail(&state->error, WG_INVALID, "session: the program is NULL");
+    wg__state_fail(state, WG_INVALID, "session: the program is NULL");
     return NULL;
 }
 
@@ -149,8 +147,7 @@ static wg_status bind(wg_session *s, size_t index, const void *data, size_t byte
     if (index >= s->program->ninputs)
         return WG_OK; /* of the compiled tape, but not needed */
     char *copy = s->inputs + s->input_at[index];
-    if (bytes)
-        memcpy(copy, data, bytes);
+    wg__copy_elements(input->type, copy, data);
     wg__session_point(s, index, copy);
     return WG_OK;
 }
@@ -188,11 +185,8 @@ wg_status wg_bind_name(wg_session *session, const char *input, const void *data,
 {
     if (!session)
         return WG_INVALID;
-    const wg__ports *inputs = &session->program->inputs;
-    for (size_t i = 0; input && i < inputs->len; i++)
-        if (strcmp(inputs->data[i].name, input) == 0)
-            return bind(session, i, data, bytes);
-    return bind_unknown(session, input);
+    size_t i = wg__port_named(&session->program->inputs, input);
+    return i == SIZE_MAX ? bind_unknown(session, input) : bind(session, i, data, bytes);
 }
 
 /* ---- running -------------------------------------------------------------------------------------- */

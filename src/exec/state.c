@@ -50,6 +50,15 @@ const char *wg_state_error(const wg_state *state)
     return state ? wg__error_text(&state->error) : wg_status_text(WG_NO_MEMORY);
 }
 
+void wg__state_fail(wg_state *state, wg_status status, const char *message)
+{
+    if (!state)
+        return;
+    pthread_rwlock_wrlock(&state->lock);
+    wg__fail(&state->error, status, "%s", message);
+    pthread_rwlock_unlock(&state->lock);
+}
+
 /* ---- reading ---------------------------------------------------------------------------------- */
 
 size_t wg__state_find(const wg_state *state, const char *name)

@@ -21,14 +21,9 @@ static bool memo_reserve(wg_tape *t)
     return true;
 }
 
-/* Values of inputs and params are set, not computed: they stay. Bodies may have captured what
- * changes: recursion over nesting. */
+/* Values of inputs and params are set, not computed: they stay. */
 static void memo_forget(wg_tape *t)
 {
-    for (size_t i = 0; i < t->open.len; i++)
-        memo_forget(t->open.data[i]);
-    for (size_t i = 0; i < t->fns.len; i++)
-        memo_forget(t->fns.data[i].fn->body);
     for (size_t i = 0; i < t->memo.len; i++) {
         uint16_t op = wg__node_at(t, (uint32_t)i)->op;
         if (op == WG__OP_INPUT || op == WG__OP_PARAM)
@@ -36,6 +31,18 @@ static void memo_forget(wg_tape *t)
         wg_tensor_free(t->memo.data[i]);
         t->memo.data[i] = NULL;
     }
+}
+
+/* On sub-tapes, too, which may have captured what changes. */
+static wg_status memo_forget_all(wg_tape *t)
+{
+    wg__pool bodies;
+    wg__pool_init(&bodies, t->ctx);
+    bool good = wg__bodies_find(&bodies, t);
+    for (size_t i = 0; good && i < bodies.entries.len; i++)
+        memo_forget(wg__bodies_at(&bodies, i));
+    wg__pool_free(&bodies);
+    return good ? WG_OK : wg__tape_no_memory(t);
 }
 
 /* ---- sources ------------------------------------------------------------------------------------------ */
@@ -316,11 +323,10 @@ wg_status wg_set(wg_var var, const void *data, size_t bytes)
         return status;
     const wg_type *type = wg__type_at(t, id);
     wg_tensor *tensor = wg_tensor_new(t->ctx, type->dtype, type->shape, data);
-    if (!tensor || !memo_reserve(t)) {
+    if (!tensor || !memo_reserve(t) || memo_forget_all(t)) {
         wg_tensor_free(tensor);
         return wg__tape_no_memory(t);
     }
-    memo_forget(t);
     wg_tensor_free(t->memo.data[id]);
     t->memo.data[id] = tensor;
     return WG_OK;

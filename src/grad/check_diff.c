@@ -152,9 +152,9 @@ static double noise_of(const wg__diff *d, size_t k, double h)
     return (d->noise[k] + EPS * fmax(fabs(d->plus[k]), fabs(d->minus[k]))) / h;
 }
 
-/* Keeps the better of two estimates with their errors. When they exclude each other something other
- * than smoothness is at work, such as a kink inside the larger steps: then the newer one, of smaller
- * steps, is kept, in doubt by all that lies between them. */
+/* Keeps the better of two estimates with their errors. When they exclude each other something
+ * other than smoothness is at work, such as a kink inside the larger steps: then the newer one,
+ * of smaller steps, is kept, in doubt by all that lies between them. */
 static void weigh(wg__diff *d, size_t k, double slope, double error, double h)
 {
     double off = fabs(slope - d->slope[k]);

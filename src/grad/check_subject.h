@@ -36,8 +36,8 @@ typedef struct wg__subject {
     double most, value, noise;       /* largest slope per relative step, value and noise so far */
 } wg__subject;
 
-/* Makes leaves for cotangents and tangents, records VJP and JVP, to first order also twins: the same
- * answers on other ways. False: the check is over. */
+/* Makes leaves for cotangents and tangents, records VJP and JVP, to first order also twins: the
+ * same answers on other ways. False: the check is over. */
 bool wg__subject_record(wg__subject *s);
 /* Fills the slots. */
 bool wg__subject_slots(wg__subject *s);

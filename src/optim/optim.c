@@ -45,6 +45,26 @@ static bool numbers_ok(const run *r, const number *numbers, size_t n)
     return true;
 }
 
+/* A literal in lr_var is a plain lr. */
+static bool take_lr_var(run *r)
+{
+    wg_optim_common *c = &r->common;
+    static const wg_var absent;
+    if (!c->lr_var.tape && !c->lr_var.bits)
+        return true;
+    wg_type type = wg_typeof(c->lr_var);
+    if (!wg_ok(c->lr_var) || type.shape.rank || !wg_dtype_is_float(type.dtype)) {
+        wg__tape_fail(r->t, wg_ok(c->lr_var) ? WG_SHAPE : WG_INVALID, "%s: lr_var %s", r->name,
+                      wg_ok(c->lr_var) ? "must be a rank-0 float" : "is no usable value");
+        return false;
+    }
+    if (wg__is_literal(c->lr_var)) {
+        c->lr = wg__literal_value(c->lr_var);
+        c->lr_var = absent;
+    }
+    return true;
+}
+
 static bool common_ok(const run *r)
 {
     const wg_optim_common *c = &r->common;
@@ -52,13 +72,6 @@ static bool common_ok(const run *r)
                               {"weight_decay", c->weight_decay, 0, 1e300},
                               {"clip_norm", c->clip_norm, 0, 1e300},
                               {"clip_value", c->clip_value, 0, 1e300}};
-    if (wg_ok(c->lr_var)) {
-        wg_type type = wg_typeof(c->lr_var);
-        if (type.shape.rank || !wg_dtype_is_float(type.dtype)) {
-            wg__tape_fail(r->t, WG_SHAPE, "%s: lr_var must be a rank-0 float", r->name);
-            return false;
-        }
-    }
     return numbers_ok(r, numbers, sizeof numbers / sizeof *numbers);
 }
 
@@ -174,7 +187,7 @@ static wg_var as_param(wg_var x, wg_var p)
 /* lr * x */
 static wg_var scaled(const run *r, wg_var p, wg_var x)
 {
-    if (!wg_ok(r->common.lr_var))
+    if (!r->common.lr_var.tape)
         return wg_mul(wg_f(r->common.lr), x);
     return wg_mul(as_param(r->common.lr_var, p), x);
 }
@@ -203,12 +216,15 @@ static wg_status optimise(run *r, wg_var loss, begin_fn begin, rule_fn rule)
 {
     if (!r->t || wg_tape_status(r->t))
         return r->t ? wg_tape_status(r->t) : WG_INVALID;
-    if (!params_ok(r) || !common_ok(r))
+    if (!params_ok(r) || !take_lr_var(r) || !common_ok(r))
         return wg_tape_status(r->t);
     r->grads = wg__calloc(r->t->ctx, r->n, sizeof *r->grads);
     if (!r->grads)
         return wg__tape_no_memory(r->t);
+    wg_mark mark = wg_tape_mark(r->t);
     wg_status status = record(r, loss, begin, rule);
+    if (status)
+        wg_tape_rewind(r->t, mark); /* no half of a step; the tape keeps its first error */
     wg__free(r->t->ctx, r->grads);
     return status;
 }

@@ -8,18 +8,27 @@ enum { MAX_ROUNDS = 64 };
 
 static bool is_composite(const wg__op *op) { return op->def.expand && op->def.nkernels == 0; }
 
-/* A composite op on the tape or in a body; NULL: none. Recursion over nesting. */
-static const wg__op *find_composite(const wg_tape *t)
+static const wg__op *composite_on(const wg_tape *t)
 {
     for (size_t i = 0; i < t->nodes.len; i++) {
         const wg__op *op = wg__op_of(t, (uint32_t)i);
         if (is_composite(op))
             return op;
     }
-    const wg__op *found = NULL;
-    for (size_t i = 0; i < t->fns.len && !found; i++)
-        found = find_composite(t->fns.data[i].fn->body);
-    return found;
+    return NULL;
+}
+
+/* A composite op on the tape or in a body; *found NULL: none. */
+static wg_status find_composite(const wg__graph *g, const wg__op **found)
+{
+    wg__pool bodies;
+    wg__pool_init(&bodies, g->ctx);
+    bool good = wg__bodies_find(&bodies, g->tape);
+    *found = NULL;
+    for (size_t i = 0; good && !*found && i < bodies.entries.len; i++)
+        *found = composite_on(wg__bodies_at(&bodies, i));
+    wg__pool_free(&bodies);
+    return good ? WG_OK : wg__tape_no_memory(g->report);
 }
 
 static bool rewrite(wg__copy *c, uint32_t id)
@@ -42,12 +51,13 @@ static bool rewrite(wg__copy *c, uint32_t id)
 wg_status wg__pass_expand(wg__graph *g)
 {
     const wg__op *op;
-    for (int round = 0; (op = find_composite(g->tape)); round++) {
+    for (int round = 0;; round++) {
+        wg_status status = find_composite(g, &op);
+        if (status || !op)
+            return status;
         if (round == MAX_ROUNDS)
             return wg__tape_fail(g->report, WG_INVALID, "%s: its expansion never ends", op->name);
-        wg_status status = wg__graph_rewrite(g, rewrite, false);
-        if (status)
+        if ((status = wg__graph_rewrite(g, rewrite, false)))
             return status;
     }
-    return WG_OK;
 }

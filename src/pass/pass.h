@@ -20,6 +20,12 @@ void wg__graph_free(wg__graph *g);
 /* Tells the graph's user what went wrong on a tape made from it; returns the tape's status. */
 wg_status wg__graph_tell(wg__graph *g, const wg_tape *failed);
 
+/* `t` and all sub-tapes below it, those that are open too, each once however many share it: `bodies`
+ * (initialised, to be freed) gets pointers to them. False: out of memory. */
+bool wg__bodies_find(wg__pool *bodies, const wg_tape *t);
+/* Body number `i` of bodies->entries.len. */
+wg_tape *wg__bodies_at(const wg__pool *bodies, size_t i);
+
 typedef wg_status (*wg__pass_fn)(wg__graph *g);
 typedef struct wg__pass {
     const char *name;

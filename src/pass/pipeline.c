@@ -25,6 +25,27 @@ wg_status wg__graph_tell(wg__graph *g, const wg_tape *failed)
     return wg__tape_fail(g->report, status, "%s", wg_tape_error(failed));
 }
 
+/* The pool is both the set of bodies and the queue of those to look into. */
+bool wg__bodies_find(wg__pool *bodies, const wg_tape *t)
+{
+    bool good = wg__pool_intern(bodies, &t, sizeof t) != 0;
+    for (size_t i = 0; good && i < bodies->entries.len; i++) {
+        const wg_tape *at = wg__bodies_at(bodies, i), *below;
+        for (size_t k = 0; good && k < at->fns.len + at->open.len; k++) {
+            below = k < at->fns.len ? at->fns.data[k].fn->body : at->open.data[k - at->fns.len];
+            good = wg__pool_intern(bodies, &below, sizeof below) != 0;
+        }
+    }
+    return good;
+}
+
+wg_tape *wg__bodies_at(const wg__pool *bodies, size_t i)
+{
+    wg_tape *t;
+    memcpy(&t, wg__pool_get(bodies, (uint32_t)i + 1, NULL), sizeof t);
+    return t;
+}
+
 wg_status wg__graph_rewrite(wg__graph *g, wg__rewrite_fn rewrite, bool depth_first)
 {
     wg_tape *dst = wg_tape_new(g->ctx);

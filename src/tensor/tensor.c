@@ -4,22 +4,20 @@
 
 #include "tensor/tensor.h"
 
-static void fill(wg_tensor *t, int64_t count, const void *data)
+void wg__copy_elements(const wg_type *type, void *to, const void *from)
 {
-    if (!data)
-        memset(t->data, 0, t->bytes);
-    else if (t->type.dtype == WG_BOOL) /* any non-zero byte is true */
-        for (int64_t i = 0; i < count; i++)
-            ((uint8_t *)t->data)[i] = ((const uint8_t *)data)[i] != 0;
-    else if (t->bytes)
-        memcpy(t->data, data, t->bytes);
+    size_t bytes = wg__type_bytes(type);
+    if (type->dtype == WG_BOOL)
+        for (size_t i = 0; i < bytes; i++)
+            ((uint8_t *)to)[i] = ((const uint8_t *)from)[i] != 0;
+    else if (bytes)
+        memcpy(to, from, bytes);
 }
 
 wg_tensor *wg_tensor_new(wg_ctx *ctx, wg_dtype dtype, wg_shape shape, const void *data)
 {
-    int64_t count;
     size_t bytes;
-    if (!ctx || !wg__shape_ok(&shape, dtype, &count, &bytes))
+    if (!ctx || !wg__shape_ok(&shape, dtype, NULL, &bytes))
         return NULL;
     wg_tensor *t = wg__calloc(ctx, 1, sizeof *t);
     if (!t || !(t->data = wg__alloc_aligned(ctx, bytes))) {
@@ -30,7 +28,10 @@ wg_tensor *wg_tensor_new(wg_ctx *ctx, wg_dtype dtype, wg_shape shape, const void
     wg__ctx_ref(ctx);
     t->bytes = bytes;
     wg__type_canonical(&(wg_type){dtype, shape}, &t->type);
-    fill(t, count, data);
+    if (data)
+        wg__copy_elements(&t->type, t->data, data);
+    else
+        memset(t->data, 0, bytes);
     return t;
 }
 

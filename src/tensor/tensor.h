@@ -24,6 +24,8 @@ void wg__type_canonical(const wg_type *type, wg_type *out);
 void wg__add_type(wg__str *s, wg_ctx *ctx, const wg_type *type);    /* f32[N=64, 784] */
 void wg__add_shape(wg__str *s, wg_ctx *ctx, const wg_shape *shape); /* [N=64, 784] */
 
+/* Copies all elements of a value of this type; any non-zero byte of a bool becomes 1. */
+void wg__copy_elements(const wg_type *type, void *to, const void *from);
 /* Element access by dtype; integers saturate as cast does. */
 double wg__load(wg_dtype dtype, const void *data, int64_t index);
 void wg__store(wg_dtype dtype, void *data, int64_t index, double value);
