@@ -31,6 +31,7 @@ include src/base/local.mk
 include src/tensor/local.mk
 include src/tape/local.mk
 include src/grad/local.mk
+include src/check/local.mk
 include src/pass/local.mk
 include src/exec/local.mk
 include src/optim/local.mk

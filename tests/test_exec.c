@@ -582,6 +582,32 @@ done:
     return good;
 }
 
+static void *fail_sessions(void *state)
+{
+    for (int i = 0; i < 2000; i++)
+        if (wg_session_new(NULL, state))
+            return state;
+    return NULL;
+}
+
+/* Sessions of a state are made from any thread, also in vain. */
+START_TEST(threads_fail_together)
+{
+    pthread_t threads[THREADS];
+    void *made;
+    wg_state *state = wg_state_new(ctx, 0);
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, fail_sessions, state), 0);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], &made);
+        ck_assert_ptr_null(made);
+    }
+    ck_assert_int_eq(wg_state_status(state), WG_INVALID);
+    ck_has(wg_state_error(state), "program is NULL");
+    wg_state_free(state);
+}
+END_TEST
+
 START_TEST(memory_failures_are_errors)
 {
     ck_assert_int_eq(fault_each(wg_ctx_new, train_and_value, NULL), 0);
@@ -613,6 +639,7 @@ int main(void)
     tcase_add_test(c, carries_swap);
     tcase_add_test(c, bodies_nest_and_fail);
     tcase_add_loop_test(c, threads_share_program_and_state, 0, 2);
+    tcase_add_test(c, threads_fail_together);
     tcase_add_test(c, memory_failures_are_errors);
     suite_add_tcase(suite, c);
     return run_suite(suite);

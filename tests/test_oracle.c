@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include <wengert.h>
-#include "grad/mutant.h"
+#include "check/mutant.h"
 #include "tensor/tensor.h"
 
 /* Ops without a file, and where their values are held instead. */

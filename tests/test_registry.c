@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include <wengert.h>
-#include "grad/check.h"
+#include "check/checking.h"
 #include "rng.h"
 #include "tensor/tensor.h"
 

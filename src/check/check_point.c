@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "grad/check.h"
+#include "check/checking.h"
 
 enum { TRIES = 200 };  /* to get clear of kinks */
 #define CLEARANCE 0.01 /* how clear */

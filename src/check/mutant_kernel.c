@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "grad/mutant.h"
+#include "check/mutant.h"
 
 /* ---- damage: n elements, `step` bytes apart -------------------------------------------------- */
 

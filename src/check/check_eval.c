@@ -1,7 +1,7 @@
 /* Programs of a check, run on the reference executor: leaves in, one vector of doubles out. */
 #include <string.h>
 
-#include "grad/check.h"
+#include "check/checking.h"
 
 /* A program of the outputs that are there. */
 static bool compile(wg__check *c, wg_tape *tape, const wg_var *outs, size_t nouts,

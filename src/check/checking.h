@@ -2,8 +2,8 @@
  * graph in f64 (check_graph.c, check_hold.c), numbers for its leaves (check_point.c), programs
  * over it (check_eval.c), differences (check_diff.c) and subjects (check_subject.h). check_op.c
  * checks an op on its cases; mutate.c breaks ops on purpose. For src/grad and tests. */
-#ifndef WG_GRAD_CHECK_H
-#define WG_GRAD_CHECK_H
+#ifndef WG_CHECK_CHECK_H
+#define WG_CHECK_CHECK_H
 
 #include <wengert/check.h>
 #include <wengert/op.h>

@@ -1,10 +1,10 @@
 /* A subject of the gradient checker: a function of leaves with its VJP and JVP recorded
  * (check_record.c), compared with differences and with itself (check_compare.c) at points and to
  * the orders that gradcheck.c chooses. For these three files. */
-#ifndef WG_GRAD_CHECK_SUBJECT_H
-#define WG_GRAD_CHECK_SUBJECT_H
+#ifndef WG_CHECK_CHECK_SUBJECT_H
+#define WG_CHECK_CHECK_SUBJECT_H
 
-#include "grad/check.h"
+#include "check/checking.h"
 
 /* A direction to look at; seen: at some point differences decided. */
 typedef struct wg__look {

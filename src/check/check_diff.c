@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "grad/check.h"
+#include "check/checking.h"
 
 enum {
     LEVELS = 28,   /* steps at most */

@@ -1,8 +1,8 @@
 /* Mutants: a copy of an op that is wrong in one chosen way. mutate.c chooses, mutant.c makes
  * the op and spoils what its rules answer, mutant_kernel.c what its kernels compute. Tests use
  * them too. */
-#ifndef WG_GRAD_MUTANT_H
-#define WG_GRAD_MUTANT_H
+#ifndef WG_CHECK_MUTANT_H
+#define WG_CHECK_MUTANT_H
 
 #include "tape/tape.h"
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "grad/check_subject.h"
+#include "check/check_subject.h"
 
 enum { POINTS = 8, SMALL = 256 }; /* points at most; n * m up to which two are looked at */
 

@@ -4,7 +4,7 @@
 
 #include <wengert/ops.h>
 #include <wengert/text.h>
-#include "grad/check.h"
+#include "check/checking.h"
 
 /* ---- generated cases ------------------------------------------------------------------------- */
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "grad/check.h"
-#include "grad/mutant.h"
+#include "check/checking.h"
+#include "check/mutant.h"
 
 enum { MOST = 4, EDGES = 3 }; /* operands, outputs; operands of a dropped node */
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include <wengert/grad.h>
-#include "grad/check_subject.h"
+#include "check/check_subject.h"
 
 /* ---- recording ------------------------------------------------------------------------------- */
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include <wengert/ops.h>
-#include "grad/mutant.h"
+#include "check/mutant.h"
 #include "grad/sweep.h"
 
 /* ---- ways to spoil an answer, as graph ------------------------------------------------------- */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "grad/check.h"
+#include "check/checking.h"
 
 typedef struct holder {
     wg__check *c;

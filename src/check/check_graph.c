@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "grad/check.h"
+#include "check/checking.h"
 
 static wg_type widened(const wg_type *type)
 {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "grad/check_subject.h"
+#include "check/check_subject.h"
 
 /* ---- one comparison -------------------------------------------------------------------------- */
 
