@@ -157,7 +157,7 @@ static bool registering(wg_ctx *ctx, void *user)
 EACH(live, NULL)
 EACH(values, NULL)
 EACH(text, NULL)
-EACH(files, "scratch/test_alloc.safetensors")
+EACH(files, (char[]){"scratch/test_alloc.safetensors"})
 EACH(checking, NULL)
 EACH(registering, NULL)
 

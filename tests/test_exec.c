@@ -448,6 +448,29 @@ START_TEST(call_hands_inputs_through)
 END_TEST
 
 /* A scan whose carries swap each step: what is handed out may be what is read. */
+/* What a step that runs a body reads is no place for the body's frame, whatever their sizes. */
+START_TEST(bodies_have_frames_of_their_own)
+{
+    for (int n = 1; n < 400; n++) {
+        wg_mark mark = wg_tape_mark(t);
+        wg_tape *body = wg_fn_begin(t, "sum");
+        wg_var c = wg_fn_input(body, "c", WG_F64, WG_SCALAR);
+        wg_var x = wg_fn_input(body, "x", WG_F64, WG_SCALAR);
+        wg_var next = wg_neg(wg_sub(wg_neg(c), x));
+        wg_fn fn = wg_fn_end(body, &next, 1);
+        wg_type type = {WG_F64, WG_SHAPE(n)};
+        wg_var zero = wg_const(t, WG_F64, WG_SCALAR, &(double){0}), out;
+        wg_var ones = wg_neg(wg_full(t, type, -1));
+        ck_assert_int_eq(wg_scan(fn, &zero, 1, &ones, 1, NULL, &out, 1), WG_OK);
+        wg_session *s = session(&out, 1, NULL);
+        run_ok(s);
+        ck_assert_double_eq(wg_scalar(s, out), n);
+        wg_session_free(s);
+        wg_tape_rewind(t, mark);
+    }
+}
+END_TEST
+
 START_TEST(carries_swap)
 {
     wg_tape *body = wg_fn_begin(t, "swap");
@@ -636,6 +659,7 @@ int main(void)
     tcase_add_test(c, nothing_allocated_in_a_run);
     tcase_add_test(c, scan_runs);
     tcase_add_test(c, call_hands_inputs_through);
+    tcase_add_test(c, bodies_have_frames_of_their_own);
     tcase_add_test(c, carries_swap);
     tcase_add_test(c, bodies_nest_and_fail);
     tcase_add_loop_test(c, threads_share_program_and_state, 0, 2);

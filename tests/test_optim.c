@@ -445,8 +445,8 @@ static bool one_step(wg_ctx *c, void *user)
     options.common.clip_norm = 1;
     options.common.clip_value = 1;
     options.common.weight_decay = 0.1;
-    if (adam_or_nothing(tape, square, w, &options) &&
-        (p = wg_compile(tape, &square, 1, NULL)) && (s = wg_session_new(p, NULL)))
+    if (adam_or_nothing(tape, square, w, &options) && (p = wg_compile(tape, &square, 1, NULL)) &&
+        (s = wg_session_new(p, NULL)))
         good = wg_run(s) == WG_OK && wg_scalar(s, square) == 2;
     wg_session_free(s);
     wg_program_free(p);

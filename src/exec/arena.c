@@ -20,21 +20,27 @@ static size_t class_of(size_t bytes, size_t *size)
     return octave * STEPS + units;
 }
 
-size_t wg__arena_take(wg__arena *a, size_t bytes)
+size_t wg__arena_append(wg__arena *a, size_t bytes)
 {
-    size_t size, class = class_of(bytes, &size), at = a->top;
-    uint32_t free = a->free[class];
-    if (free) {
-        wg__block *b = &a->blocks.data[free - 1];
-        a->free[class] = b->next;
-        b->next = a->spare;
-        a->spare = free;
-        return b->at;
-    }
+    size_t size, at = a->top;
+    class_of(bytes, &size);
     if (size < bytes || size > SIZE_MAX / 2 || a->top > SIZE_MAX / 2)
         return a->top = SIZE_MAX;
     a->top += size;
     return at;
+}
+
+size_t wg__arena_take(wg__arena *a, size_t bytes)
+{
+    size_t size, class = class_of(bytes, &size);
+    uint32_t free = a->free[class];
+    if (!free)
+        return wg__arena_append(a, bytes);
+    wg__block *b = &a->blocks.data[free - 1];
+    a->free[class] = b->next;
+    b->next = a->spare;
+    a->spare = free;
+    return b->at;
 }
 
 bool wg__arena_give(wg__arena *a, size_t at, size_t bytes)

@@ -51,6 +51,8 @@ typedef struct wg__arena {
 } wg__arena;
 /* The 64-byte aligned offset of a block. */
 size_t wg__arena_take(wg__arena *a, size_t bytes);
+/* One that nothing had before. */
+size_t wg__arena_append(wg__arena *a, size_t bytes);
 /* `bytes` as when taken. False: out of memory. */
 bool wg__arena_give(wg__arena *a, size_t at, size_t bytes);
 
@@ -71,12 +73,11 @@ typedef struct wg__place {
 
 typedef struct wg__plan wg__plan;
 
-/* The frame of a body that a step runs. */
+/* A body that a step runs. */
 typedef struct wg__sub {
     const wg__plan *plan;
     uint32_t step;
     uint32_t attr; /* which attribute of the node, by index */
-    size_t at;     /* offset in the frame of the step */
 } wg__sub;
 
 typedef struct wg__step {
@@ -99,6 +100,7 @@ struct wg__plan {
     size_t nroots;
     char *literals;
     size_t bound_at, views_at; /* offsets in the frame */
+    size_t body_at;            /* where the frame of a body lies: one runs at a time */
     size_t bytes;              /* of the frame */
 };
 

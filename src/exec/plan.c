@@ -23,6 +23,7 @@ typedef struct planner {
     uint32_t *readers; /* by id: how many operands and roots still read it */
     wg_view *views;    /* of the node at hand, for scratch queries */
     size_t nviews;     /* most that a node needs */
+    size_t body_bytes; /* of the largest frame of a body */
     wg__arena arena;
     wg__error *error;
 } planner;
@@ -213,9 +214,8 @@ static wg_status plan_body(planner *p, const wg__fn *fn)
     return status;
 }
 
-/* The frames of all bodies that the node runs, taken and given back at once: they live during its
- * step. */
-static wg_status place_bodies(planner *p, wg__step *step)
+/* The bodies that the node runs. */
+static wg_status find_bodies(planner *p, wg__step *step)
 {
     wg__plan *plan = p->plan;
     wg_attrs a = wg__attrs_of(p->tape, step->id);
@@ -227,14 +227,12 @@ static wg_status place_bodies(planner *p, wg__step *step)
         wg_status status = plan_body(p, fn);
         if (status)
             return status;
-        wg__sub sub = {find_plan(p->maker, fn), step->id, i, 0};
-        sub.at = wg__arena_take(&p->arena, sub.plan->bytes);
+        wg__sub sub = {find_plan(p->maker, fn), step->id, i};
         if (!wg__vec_push(p->ctx, &plan->subs, sub))
             return no_memory(p);
+        if (sub.plan->bytes > p->body_bytes)
+            p->body_bytes = sub.plan->bytes;
     }
-    for (size_t i = step->sub; i < plan->subs.len; i++)
-        if (!wg__arena_give(&p->arena, plan->subs.data[i].at, plan->subs.data[i].plan->bytes))
-            return no_memory(p);
     return WG_OK;
 }
 
@@ -249,7 +247,7 @@ static wg_status plan_step(planner *p, uint32_t id)
     size_t scratch = scratch_bytes(p, &step);
     place_outputs(p, id);
     step.scratch = wg__arena_take(&p->arena, scratch);
-    if ((status = place_bodies(p, &step)))
+    if ((status = find_bodies(p, &step)))
         return status;
     if (!wg__arena_give(&p->arena, step.scratch, scratch) || !release_operands(p, id) ||
         !wg__vec_push(p->ctx, &p->plan->steps, step))
@@ -287,6 +285,7 @@ static wg_status plan_all(planner *p)
             return status;
     }
     place_roots(p);
+    plan->body_at = wg__arena_append(&p->arena, p->body_bytes); /* for all steps: never shared */
     plan->bytes = p->arena.top;
     if (plan->bytes == SIZE_MAX)
         return wg__fail(p->error, WG_NO_MEMORY, "the values exceed the address space");

@@ -137,6 +137,8 @@ static void add_where(const wg__frame *f, wg__str *s)
 }
 
 static wg_status fail(const wg__frame *f, wg_status status, const char *format, va_list args)
+    WG_PRINTF(3, 0);
+static wg_status fail(const wg__frame *f, wg_status status, const char *format, va_list args)
 {
     wg__error *e = &f->session->error;
     if (f->session->told)
@@ -249,7 +251,7 @@ wg_status wg_kernel_run_fn(const wg_kernel_call *c, const char *name, const wg_v
                               "sub-tape \"%s\" takes %zu operands and gives %zu values, not %zu "
                               "and %zu",
                               name, plan->nbound, plan->nroots, nins, nouts);
-    wg__frame *body = wg__frame_make(plan, f->session, (char *)f + sub->at);
+    wg__frame *body = wg__frame_make(plan, f->session, (char *)f + f->plan->body_at);
     for (size_t i = 0; i < nins; i++)
         body->bound[i] = ins[i].data;
     wg_status status = run_frame(body);

@@ -45,6 +45,14 @@ static bool numbers_ok(const run *r, const number *numbers, size_t n)
     return true;
 }
 
+static bool on_tape(const run *r, wg_var v, const char *what)
+{
+    if (wg__find(r->t, v) != WG__NONE)
+        return true;
+    wg__tape_fail(r->t, WG_INVALID, "%s: %s is no value of the tape", r->name, what);
+    return false;
+}
+
 /* A literal in lr_var is a plain lr. */
 static bool take_lr_var(run *r)
 {
@@ -53,12 +61,14 @@ static bool take_lr_var(run *r)
     if (!c->lr_var.tape && !c->lr_var.bits)
         return true;
     wg_type type = wg_typeof(c->lr_var);
-    if (!wg_ok(c->lr_var) || type.shape.rank || !wg_dtype_is_float(type.dtype)) {
-        wg__tape_fail(r->t, wg_ok(c->lr_var) ? WG_SHAPE : WG_INVALID, "%s: lr_var %s", r->name,
-                      wg_ok(c->lr_var) ? "must be a rank-0 float" : "is no usable value");
+    bool literal = wg__is_literal(c->lr_var);
+    if (!literal && !on_tape(r, c->lr_var, "lr_var"))
+        return false;
+    if (type.shape.rank || !wg_dtype_is_float(type.dtype)) {
+        wg__tape_fail(r->t, WG_SHAPE, "%s: lr_var must be a rank-0 float", r->name);
         return false;
     }
-    if (wg__is_literal(c->lr_var)) {
+    if (literal) {
         c->lr = wg__literal_value(c->lr_var);
         c->lr_var = absent;
     }
@@ -148,11 +158,11 @@ static wg_var slot(run *r, size_t i, const char *slot_name)
 
 static void given_gradient(run *r, size_t i)
 {
-    wg_type want = wg_typeof(r->params[i]), have = wg_typeof(r->common.grads[i]);
-    r->grads[i] = r->common.grads[i];
-    if (wg_is_none(r->grads[i]))
-        r->grads[i] = wg_full(r->t, want, 0);
-    else if (wg_ok(r->grads[i]) && !wg__type_equal(&want, &have))
+    wg_var given = r->common.grads[i];
+    wg_type want = wg_typeof(r->params[i]), have = wg_typeof(given);
+    r->grads[i] = wg_is_none(given) ? wg_full(r->t, want, 0) : given;
+    if (on_tape(r, r->grads[i], "a gradient") && !wg_is_none(given) &&
+        !wg__type_equal(&want, &have))
         wg__tape_fail(r->t, WG_SHAPE, "%s: grads[%zu] has another type than its param \"%s\"",
                       r->name, i, wg_name_of(r->params[i]));
 }
@@ -160,7 +170,8 @@ static void given_gradient(run *r, size_t i)
 static wg_status gradients(run *r, wg_var loss)
 {
     if (!r->common.grads)
-        return wg_grad(&loss, 1, NULL, r->params, r->n, r->grads);
+        return on_tape(r, loss, "loss") ? wg_grad(&loss, 1, NULL, r->params, r->n, r->grads)
+                                        : wg_tape_status(r->t);
     for (size_t i = 0; i < r->n; i++)
         given_gradient(r, i);
     return wg_tape_status(r->t);

@@ -44,6 +44,8 @@ static void add_names(const stage *s, wg__str *text)
 }
 
 static wg_status failv(stage *s, wg_status status, const char *format, va_list args)
+    WG_PRINTF(3, 0);
+static wg_status failv(stage *s, wg_status status, const char *format, va_list args)
 {
     wg__str text = wg__str_make(s->t->ctx);
     wg__str_addv(&text, format, args);

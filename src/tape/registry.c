@@ -49,7 +49,8 @@ const wg_op *wg_op_find(const wg_ctx *ctx, const char *name)
 const char *wg_op_name(const wg_ctx *ctx, const wg_op *op)
 {
     (void)ctx;
-    return op ? ((const wg__op *)((const char *)op - offsetof(wg__op, def)))->name : NULL;
+    return op ? ((const wg__op *)(const void *)((const char *)op - offsetof(wg__op, def)))->name
+              : NULL;
 }
 
 /* ---- kernels ---------------------------------------------------------------------------------- */
@@ -187,7 +188,7 @@ static bool copy_string(wg_ctx *ctx, const char **text)
 
 static wg_status copy_kernels(wg_ctx *ctx, wg__op *op, const wg_op *def)
 {
-    size_t n = def->nkernels;
+    size_t n = def->kernels ? def->nkernels : 0;
     const char *row = (const char *)def->kernels;
     wg_kernel *kernels = wg__calloc(ctx, n ? n : 1, sizeof *kernels);
     if (!kernels)
@@ -195,7 +196,7 @@ static wg_status copy_kernels(wg_ctx *ctx, wg__op *op, const wg_op *def)
     op->def.kernels = kernels;
     op->def.nkernels = n;
     for (size_t i = 0; i < n; i++) {
-        size_t size = ((const wg_kernel *)row)->struct_size;
+        size_t size = ((const wg_kernel *)(const void *)row)->struct_size;
         copy_struct(&kernels[i], sizeof *kernels, row, size);
         row += size;
         const char *types = kernels[i].types, *expr = kernels[i].expr;
