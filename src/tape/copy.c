@@ -202,6 +202,24 @@ static uint32_t copy_source(wg__copy *c, uint32_t id)
     return copy;
 }
 
+/* What inference gives at the new sizes must be what the symbols say: shape attributes recorded in
+ * other nodes were evaluated from them. (They part where a clipped bound changed its meaning.) */
+static bool sizes_hold(wg__copy *c, uint16_t op, const wg__inferred *inferred)
+{
+    for (size_t i = 0; i < inferred->nout; i++) {
+        wg_shape want = inferred->types[i].shape;
+        if (!resize_shape(c, &want))
+            return false;
+        if (!wg_shape_equal(want, inferred->types[i].shape)) {
+            wg__tape_fail(c->dst, WG_SHAPE,
+                          "%s: a dimension does not follow its symbol at these sizes",
+                          wg__op_at(c->dst->ctx, op)->name);
+            return false;
+        }
+    }
+    return true;
+}
+
 static uint32_t push_inferred(wg__copy *c, uint16_t op, const uint32_t *in, size_t nin,
                               uint32_t attrs)
 {
@@ -215,7 +233,8 @@ static uint32_t push_inferred(wg__copy *c, uint16_t op, const uint32_t *in, size
         types[i] = wg__type_at(c->dst, in[i]);
     wg__inferred inferred;
     if (!wg__infer(c->dst, wg__op_at(c->dst->ctx, op), in, types, nin, attrs, &inferred)) {
-        id = wg__push(c->dst, op, in, nin, inferred.attrs, inferred.types, inferred.nout);
+        if (sizes_hold(c, op, &inferred))
+            id = wg__push(c->dst, op, in, nin, inferred.attrs, inferred.types, inferred.nout);
         wg__inferred_free(c->dst, &inferred);
     }
     if (types != few)
