@@ -125,6 +125,10 @@ START_TEST(misuse_is_an_error_never_a_crash)
     expect_error(WG_SHAPE, "neg");
     wg_input(t, "big", WG_F64, WG_SHAPE(INT64_MAX, INT64_MAX));
     expect_error(WG_SHAPE, "big");
+    wg_shape odd = WG_SHAPE(3);
+    odd.symbol[0] = 12345; /* of no context, or of another one */
+    wg_input(t, "odd", WG_F64, odd);
+    expect_error(WG_SHAPE, "odd");
     wg_input(t, "nine", WG_F64, WG_SHAPE(1, 1, 1, 1, 1, 1, 1, 1, 1));
     expect_error(WG_SHAPE, "nine");
     wg_apply(t, "nope", &x, 1, NULL, 0, out, 1);

@@ -174,7 +174,7 @@ static bool put_axes(builder *b, size_t index, const wg_axes *axes)
 static bool put_shape(builder *b, size_t index, const wg_shape *shape)
 {
     int64_t list[2 * WG_MAX_RANK];
-    if (shape->rank < 0 || shape->rank > WG_MAX_RANK) {
+    if (shape->rank < 0 || shape->rank > WG_MAX_RANK || !wg__symbols_known(b->t->ctx, shape)) {
         wg__tape_fail(b->t, WG_SHAPE, "%s: %s is not a shape of rank 0 to %d", b->op->name,
                       b->op->sig.attrs[index].name, WG_MAX_RANK);
         return false;

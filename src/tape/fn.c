@@ -35,7 +35,7 @@ wg_var wg_fn_input(wg_tape *body, const char *name, wg_dtype dtype, wg_shape sha
                                    : "this is no sub-tape: use wg_input");
         return wg__invalid();
     }
-    if (!wg__shape_ok(&shape, dtype, NULL, NULL)) {
+    if (!wg__shape_ok(&shape, dtype, NULL, NULL) || !wg__symbols_known(body->ctx, &shape)) {
         wg__tape_fail(body, WG_SHAPE, "input \"%s\": impossible type", name ? name : "");
         return wg__invalid();
     }

@@ -7,7 +7,8 @@
 static bool type_ok(wg_tape *t, const char *what, const char *name, const wg_type *type)
 {
     if ((int)type->dtype >= 0 && type->dtype < WG_DTYPE_COUNT &&
-        wg__shape_ok(&type->shape, type->dtype, NULL, NULL))
+        wg__shape_ok(&type->shape, type->dtype, NULL, NULL) &&
+        wg__symbols_known(t->ctx, &type->shape))
         return true;
     wg__tape_fail(t, WG_SHAPE, "%s \"%s\": impossible type: dtype %d, shape of rank %d", what, name,
                   (int)type->dtype, (int)type->shape.rank);

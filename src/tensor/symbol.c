@@ -36,6 +36,16 @@ const wg__expr *wg__expr_fetch(wg_ctx *ctx, uint32_t id)
     return e;
 }
 
+bool wg__symbols_known(wg_ctx *ctx, const wg_shape *shape)
+{
+    for (int i = 0; i < shape->rank; i++) {
+        const wg__expr *e = shape->symbol[i] ? wg__expr_fetch(ctx, shape->symbol[i]) : NULL;
+        if (shape->symbol[i] && (!e || e->kind != WG__EXPR_POLY))
+            return false;
+    }
+    return true;
+}
+
 /* ---- symbols ---------------------------------------------------------------------------------- */
 
 bool wg__name_char(char c, bool first)

@@ -40,6 +40,8 @@ bool wg__parse_number(wg_dtype dtype, const char *text, void *data, int64_t inde
  * a*b, floor(a/b). 0 is "no symbol". Equal expressions after canonicalisation get equal ids. */
 uint32_t wg__symbol_name(wg_ctx *ctx, const char *name); /* 0: not an identifier, or no memory */
 uint32_t wg__symbol_const(wg_ctx *ctx, int64_t value);
+/* False when the shape carries a symbol that is not one of the context's. */
+bool wg__symbols_known(wg_ctx *ctx, const wg_shape *shape);
 uint32_t wg__symbol_op(wg_ctx *ctx, char op, uint32_t a, uint32_t b);
 /* A dimension: its size and its symbol (0: none, the constant `size`). */
 typedef struct wg__dim {
