@@ -66,7 +66,11 @@ AM_TESTS_ENVIRONMENT = \
 # Memory checked at run time, in one process per program.
 valgrind_list = \
     tests/test_base \
+    tests/test_exec \
     tests/test_fn \
+    tests/test_grad \
+    tests/test_pass \
+    tests/test_state \
     tests/test_tape \
     tests/test_tensor \
     tests/test_text \
