@@ -3,6 +3,7 @@
 #define WG_TESTS_RUNNING_H
 
 #include <check.h>
+#include <stdlib.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,7 +78,7 @@ static inline int run_suite(Suite *suite)
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
-    return failed;
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* The base room: memory, strings, the interning pool, the context. */
 #include <check.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/ctx.h"
@@ -366,5 +367,5 @@ int main(void)
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
-    return failed;
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

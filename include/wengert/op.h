@@ -8,7 +8,8 @@
  *     "gather(x, indices: int; axis: axis = 0) -> y"
  *     "concat(xs*; axis: axis) -> y"
  *
- * Operands, then after ';' attributes. `name*` takes any number of operands and stands last.
+ * Operands, then after ';' attributes, then outputs: `-> y`, or several as `-> q, r`. All names differ.
+ * `name*` takes any number of operands (or stands for any number of outputs) and stands last.
  * Operand classes: (none) any, float, int, bool, num (not bool). Attribute kinds: int float bool
  * dtype axis axes ints shape string fn; without a default they are required.
  * Defaults: numbers, true/false, dtype names, `all` (axes), `[]` (ints), "text" (string). */
@@ -119,7 +120,9 @@ typedef struct wg_view {
     const wg_type *type;
 } wg_view;
 
-/* Inner loop of an elementwise op: n elements; data[0 .. nin-1] are the operands, data[nin] the
+/* Inner loop of an elementwise op without attributes (one with attributes gives `run`, which finds
+ * operands dense and of the output's shape when there is one operand; see leaky_relu in
+ * ops/math.c). `user` is wg_op.data. n elements; data[0 .. nin-1] are the operands, data[nin] the
  * output; stride in bytes (0: the same element again). */
 typedef void (*wg_loop_fn)(size_t n, char *const *data, const ptrdiff_t *stride, void *user);
 

@@ -93,9 +93,13 @@ typedef struct wg_shape {
 WG_API wg_shape wg_shape_make(const int64_t *dims, size_t rank);
 
 /* WG_SHAPE(64, 784); WG_SCALAR is rank 0. */
+#ifdef __cplusplus
+#define WG_SHAPE(...) wg_shape_list({__VA_ARGS__})
+#else
 #define WG_SHAPE(...)                                                                              \
     wg_shape_make((const int64_t[]){__VA_ARGS__},                                                  \
                   sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
+#endif
 #define WG_SCALAR wg_shape_make(NULL, 0)
 
 /* Equal ranks and sizes (symbols are not compared). */
@@ -116,9 +120,13 @@ typedef struct wg_axes {
 } wg_axes;
 
 WG_API wg_axes wg_axes_make(const int32_t *axes, size_t count);
+#ifdef __cplusplus
+#define WG_AXES(...) wg_axes_list({__VA_ARGS__})
+#else
 #define WG_AXES(...)                                                                               \
     wg_axes_make((const int32_t[]){__VA_ARGS__},                                                   \
                  sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t))
+#endif
 #define WG_ALL_AXES wg_axes_make(NULL, 0)
 
 /* ---- handles ----------------------------------------------------------------------------- */
@@ -144,6 +152,18 @@ typedef struct wg_fn {
 } wg_fn;
 
 #ifdef __cplusplus
+}
+
+extern "C++" { /* which has no compound literals */
+#include <initializer_list>
+inline wg_shape wg_shape_list(std::initializer_list<int64_t> dims)
+{
+    return wg_shape_make(dims.begin(), dims.size());
+}
+inline wg_axes wg_axes_list(std::initializer_list<int32_t> axes)
+{
+    return wg_axes_make(axes.begin(), axes.size());
+}
 }
 #endif
 #endif

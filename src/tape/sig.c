@@ -192,9 +192,26 @@ static void parse_outputs(scanner *s, wg__sig *sig)
             complain(s, "too many outputs (at most 8; use a starred one)");
             return;
         }
-        sig->out[sig->nout++] = word(s, false, "output name expected");
+        sig->out[sig->nout++] = word(s, false, "output name expected (several as -> a, b)");
         sig->star_out = accept(s, '*');
     } while (!s->error && accept(s, ','));
+}
+
+static bool names_differ(const wg__sig *sig)
+{
+    const char *names[WG__MAX_OPERANDS + WG__MAX_ATTRS + WG__MAX_OUTS];
+    size_t n = 0;
+    for (size_t i = 0; i < sig->nin; i++)
+        names[n++] = sig->in[i];
+    for (size_t i = 0; i < sig->nattrs; i++)
+        names[n++] = sig->attrs[i].name;
+    for (size_t i = 0; i < sig->nout; i++)
+        names[n++] = sig->out[i];
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(names[i], names[k]) == 0)
+                return false;
+    return true;
 }
 
 bool wg__sig_parse(wg_ctx *ctx, const char *text, wg__sig *sig, char *message, size_t size)
@@ -220,6 +237,8 @@ bool wg__sig_parse(wg_ctx *ctx, const char *text, wg__sig *sig, char *message, s
         s.at++;
     if (*s.at)
         complain(&s, "text after the signature");
+    if (!names_differ(sig))
+        complain(&s, "a name stands twice");
     if (s.error) {
         snprintf(message, size, "signature \"%s\", at \"%.20s\": %s", text, s.at, s.error);
         wg__sig_free(ctx, sig);

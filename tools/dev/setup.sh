@@ -2,7 +2,7 @@
 # root of the source tree; leaves the shell there. POSIX sh.
 
 # What a build needs, by Debian name.
-wg_packages='gcc libc6-dev make autoconf automake libtool pkg-config bison flex check
+wg_packages='gcc libc6-dev make perl autoconf automake libtool pkg-config bison flex check
     graphviz libgraphviz-dev libjansson-dev zlib1g-dev'
 
 say() { printf '\n==> %s\n' "$*"; }
