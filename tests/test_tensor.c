@@ -709,7 +709,7 @@ static bool make_locale(const char *folder)
 /* With a decimal comma in the C library's own functions. */
 START_TEST(locales_do_not_matter)
 {
-    char folder[] = "/tmp/wengert-XXXXXX", command[64];
+    char folder[] = "scratch/comma-XXXXXX", command[64];
     ck_assert_ptr_nonnull(mkdtemp(folder));
     if (!use_locale("de_DE.UTF-8") && !(make_locale(folder) && use_locale("xx_XX")))
         fprintf(stderr, "test_tensor: no locale with a decimal comma here\n");

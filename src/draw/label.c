@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_SHOWN = 48 }; /* characters of a name that a picture shows */
+enum {
+    MAX_SHOWN = 48,  /* characters of a name that a picture shows */
+    MAX_ELEMENTS = 4 /* of a constant that is shown in full */
+};
 
 #define SMALL "<font point-size=\"9\" color=\"#505050\">"
 #define END_SMALL "</font>"
@@ -248,6 +251,24 @@ static void add_bold(wg__str *s, const char *name)
     wg__str_add(s, "</b>");
 }
 
+/* True for a constant that is small enough to show what it holds. */
+static bool shows_elements(const wg_tape *t, uint32_t id)
+{
+    int64_t count = wg_shape_count(wg__type_at(t, id)->shape);
+    return wg__node_at(t, id)->op == WG__OP_CONST && count > 0 && count <= MAX_ELEMENTS;
+}
+
+static void add_elements(wg__str *s, const wg_tape *t, uint32_t id)
+{
+    const wg_tensor *tensor = t->consts.data[wg__node_at(t, id)->u.bits];
+    int64_t count = wg_shape_count(tensor->type.shape);
+    for (int64_t i = 0; i < count; i++) {
+        wg__str_add(s, i ? ", " : tensor->type.shape.rank ? "[" : "");
+        wg__add_number(s, tensor->type.dtype, tensor->data, i);
+    }
+    wg__str_add(s, tensor->type.shape.rank ? "]" : "");
+}
+
 static void add_heading(wg__str *s, const wg_tape *t, uint32_t id, wg__kind kind)
 {
     const char *name = name_of(t, id);
@@ -269,7 +290,10 @@ static void add_heading(wg__str *s, const wg_tape *t, uint32_t id, wg__kind kind
             add_bold(s, name);
         if (*name)
             wg__str_add(s, " = ");
-        wg__draw_add(s, wg__op_of(t, id)->name);
+        if (shows_elements(t, id))
+            add_elements(s, t, id);
+        else
+            wg__draw_add(s, wg__op_of(t, id)->name);
     }
 }
 

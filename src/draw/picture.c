@@ -14,6 +14,7 @@ typedef struct user {
     Agraph_t *box;
     bool backward;
     const char *label;
+    const char *mark; /* which operand the edge brings, or NULL */
 } user;
 
 static void draw_frame(wg__picture *p, wg__frame *f, const uint32_t *outs, size_t nouts);
@@ -52,6 +53,13 @@ static void label_output(wg__picture *p, Agedge_t *edge, const wg__origin *o)
     wg__draw_set_text(p, edge, "label");
 }
 
+/* A mark stands at the user's end of the edge; a rising edge is written from there. */
+static void connect_mark(Agedge_t *edge, const char *mark, bool rising)
+{
+    if (mark)
+        wg__draw_set(edge, rising ? "taillabel" : "headlabel", mark);
+}
+
 /* The edge that brings value `id` of `f` to the user. */
 static void connect(wg__picture *p, wg__frame *f, uint32_t id, const user *u, uint32_t operand)
 {
@@ -67,6 +75,7 @@ static void connect(wg__picture *p, wg__frame *f, uint32_t id, const user *u, ui
     if (rising)
         wg__draw_set(edge, "dir", "back");
     label_output(p, edge, &o);
+    connect_mark(edge, u->mark, rising);
     if (u->label)
         wg__draw_set(edge, "label", u->label);
 }
@@ -90,16 +99,42 @@ static Agnode_t *new_node(wg__picture *p, wg__frame *f, uint32_t id, wg__kind ki
     return node;
 }
 
+/* Whether it matters which operand is which. */
+static bool is_ordered(const wg_tape *t, uint32_t id)
+{
+    const wg__node *n = wg__node_at(t, id);
+    const uint32_t *in = wg__operands(t, n);
+    if (wg__op_of(t, id)->def.flags & (WG_OP_COMMUTATIVE | WG_OP_EFFECT))
+        return false;
+    for (uint32_t i = 1; i < n->nin; i++)
+        if (in[i] != in[0])
+            return true;
+    return false;
+}
+
+/* An operand's name in the signature of its op; of a starred one, its number from 1, in `room`. */
+static const char *mark_of(const wg_tape *t, uint32_t id, uint32_t i, char room[12])
+{
+    const wg__sig *sig = &wg__op_of(t, id)->sig;
+    if (i + sig->star < sig->nin)
+        return sig->in[i];
+    snprintf(room, 12, "%u", i + 1);
+    return room;
+}
+
 /* An assign's first operand is the param that it names: not data. */
 static void draw_node(wg__picture *p, wg__frame *f, uint32_t id)
 {
     wg__kind kind = wg__draw_kind(f->tape, id);
     const wg__node *n = wg__node_at(f->tape, id);
     const uint32_t *in = wg__operands(f->tape, n);
-    user u = {new_node(p, f, id, kind), wg__frame_box(f, id)->graph, f->places[id].backward, NULL};
-    bool assign = n->op == WG__OP_ASSIGN;
-    for (uint32_t i = assign; i < n->nin && !p->failed; i++)
+    user u = {new_node(p, f, id, kind), wg__frame_box(f, id)->graph, f->places[id].backward, NULL, NULL};
+    bool assign = n->op == WG__OP_ASSIGN, ordered = is_ordered(f->tape, id);
+    char room[12];
+    for (uint32_t i = assign; i < n->nin && !p->failed; i++) {
+        u.mark = ordered ? mark_of(f->tape, id, i, room) : NULL;
         connect(p, f, in[i], &u, i);
+    }
 }
 
 static void draw_output(wg__picture *p, wg__frame *f, uint32_t id, uint32_t index)
@@ -159,7 +194,7 @@ static void draw_formals(wg__picture *p, wg__frame *f)
     for (uint32_t i = 0; i < t->inputs.len && i < caller->nin && !p->failed; i++) {
         uint32_t id = t->inputs.data[i];
         const char *label = caller->op == WG__OP_SCAN ? formal_label(&a, i) : NULL;
-        user u = {f->places[id].node, wg__frame_box(f, id)->graph, f->places[id].backward, label};
+        user u = {f->places[id].node, wg__frame_box(f, id)->graph, f->places[id].backward, label, NULL};
         if (u.node)
             connect(p, f->parent, in[i], &u, i);
     }
