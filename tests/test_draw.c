@@ -136,6 +136,56 @@ START_TEST(test_same_operand_twice_is_two_edges)
 }
 END_TEST
 
+/* The mark of the edge from the value named `from` to the one named `to`. */
+static const char *mark(Agraph_t *g, const char *from, const char *to)
+{
+    Agedge_t *edge = find_edge(g, find_node(g, "label", from), find_node(g, "label", to));
+    ck_assert_msg(edge != NULL, "%s to %s", from, to);
+    return attribute(edge, "headlabel");
+}
+
+/* Operands are told apart where their order matters. */
+START_TEST(test_order_of_operands)
+{
+    model m = {.ctx = wg_ctx_new(NULL)};
+    wg_tape *t = m.tape = wg_tape_new(m.ctx);
+    wg_var x = wg_input(t, "<x>", WG_F32, WG_SHAPE(2)), y = wg_input(t, "<y>", WG_F32, WG_SHAPE(2));
+    const wg_var both[] = {x, y};
+    wg_name(wg_sub(x, y), "difference");
+    wg_name(wg_where(wg_greater(x, y), y, x), "choice");
+    wg_name(wg_concat(both, 2, 0), "row");
+    wg_name(wg_add(x, y), "total");
+    wg_name(wg_sub(x, x), "nothing");
+    Agraph_t *g = read_dot(t, NULL);
+    ck_assert_str_eq(mark(g, "&lt;x", "difference"), "a");
+    ck_assert_str_eq(mark(g, "&lt;y", "difference"), "b");
+    ck_assert_str_eq(mark(g, "greater", "choice"), "cond");
+    ck_assert_str_eq(mark(g, "&lt;x", "row"), "1");
+    ck_assert_str_eq(mark(g, "&lt;y", "row"), "2");
+    ck_assert_str_eq(mark(g, "&lt;x", "total"), "");
+    ck_assert_str_eq(mark(g, "&lt;x", "nothing"), "");
+    agclose(g);
+    free_model(&m);
+}
+END_TEST
+
+START_TEST(test_small_constants_show_their_elements)
+{
+    model m = {.ctx = wg_ctx_new(NULL)};
+    wg_tape *t = m.tape = wg_tape_new(m.ctx);
+    const float values[] = {1, -2, 0.5f, 4, 5};
+    wg_const(t, WG_F32, WG_SHAPE(2, 2), values);
+    wg_name(wg_const(t, WG_F32, WG_SHAPE(1), values), "single");
+    wg_name(wg_const(t, WG_F32, WG_SHAPE(5), values), "large");
+    Agraph_t *g = read_dot(t, NULL);
+    ck_assert_ptr_nonnull(find_node(g, "label", "[1, -2, 0.5, 4]"));
+    ck_assert_ptr_nonnull(find_node(g, "label", "<b>single</b> = [1]"));
+    ck_assert_ptr_nonnull(find_node(g, "label", "<b>large</b> = const"));
+    agclose(g);
+    free_model(&m);
+}
+END_TEST
+
 START_TEST(test_scopes_are_clusters)
 {
     model m = new_model();
@@ -660,6 +710,8 @@ int main(void)
           *text = tcase_create("text");
     tcase_add_test(drawn, test_nodes_and_edges);
     tcase_add_test(drawn, test_same_operand_twice_is_two_edges);
+    tcase_add_test(drawn, test_order_of_operands);
+    tcase_add_test(drawn, test_small_constants_show_their_elements);
     tcase_add_test(drawn, test_scopes_are_clusters);
     tcase_add_test(drawn, test_outputs_and_what_they_need);
     tcase_add_test(drawn, test_effects);

@@ -683,7 +683,7 @@ START_TEST(null_arguments)
     ck_assert_ptr_null(wg_parse(ctx, NULL, 1, NULL, NULL));
     ck_assert_ptr_null(wg_parse(ctx, NULL, 0, NULL, NULL));
     ck_assert_ptr_null(wg_parse_file(ctx, "no/such/file.wg", &error));
-    ck_assert_str_eq(error, "no/such/file.wg: cannot be opened");
+    ck_assert_str_eq(error, "no/such/file.wg: cannot be opened: No such file or directory");
     wg_text_free(ctx, error);
     ck_assert_ptr_null(wg_parse_file(ctx, NULL, NULL));
     ck_assert_str_eq(wg_graph_name(NULL), "");

@@ -93,6 +93,8 @@ static void print_passed(const checker *c, const wg_check_report *r)
         printf("; ");
         print_worst(r);
     }
+    if (r->compared && *r->message)
+        printf("; %s", r->message);
     putchar('\n');
 }
 
@@ -251,8 +253,11 @@ static int check_all(checker *c)
             code = one;
         fflush(stdout);
     }
-    printf(c->mutants ? "%lu caught, %lu missed\n" : "%lu passed, %lu failed\n", c->passed,
-           c->failed);
+    if (code != CLI_BAD_INPUT || c->passed + c->failed)
+        printf(c->mutants ? "%lu caught, %lu missed\n" : "%lu passed, %lu failed\n", c->passed,
+               c->failed);
+    if (c->mutants && c->failed && !c->equivalents_file)
+        cli_message("mutants known to change nothing can be listed: --equivalents=FILE");
     return code == CLI_OK && c->failed ? CLI_FAILED : code;
 }
 

@@ -49,7 +49,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-/* Writes the DOT text in the format asked for; false after a message. */
+/* Writes the DOT text in the format asked for; false after a message, but of a failed write, which
+ * is told when `out` is closed. */
 static bool write_picture(const char *dot, const char *format, FILE *out)
 {
     const char *error = NULL;
@@ -59,7 +60,8 @@ static bool write_picture(const char *dot, const char *format, FILE *out)
     }
     if (wg_render(dot, format, out, &error) == WG_OK)
         return true;
-    cli_message("%s", error);
+    if (!ferror(out))
+        cli_message("%s", error);
     return false;
 }
 

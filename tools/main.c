@@ -90,6 +90,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+/* `help`, `help VERB`, and -h where no option's argument can stand, become --help. */
+static void spell_help(int argc, char **argv)
+{
+    static char long_help[] = "--help";
+    if (argc > 2 && !strcmp(argv[1], "help") && *argv[2] != '-') {
+        argv[1] = argv[2];
+        argv[2] = long_help;
+    }
+    if (argc > 1 && !strcmp(argv[1], "help"))
+        argv[1] = long_help;
+    for (int i = 1; i < argc && i <= 2; i++)
+        if (!strcmp(argv[i], "-h"))
+            argv[i] = long_help;
+}
+
 int main(int argc, char **argv)
 {
     static const char doc[] = "Records, differentiates, checks and draws computational graphs.\v";
@@ -101,6 +116,7 @@ int main(int argc, char **argv)
     argp_program_version_hook = print_version;
     if (argc > 0)
         argv[0] = strcpy(name, "wengert");
+    spell_help(argc, argv);
     if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a) != 0)
         return CLI_USAGE;
     snprintf(name, sizeof name, "wengert %s", a.verb->name);

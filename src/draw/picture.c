@@ -128,7 +128,9 @@ static void draw_node(wg__picture *p, wg__frame *f, uint32_t id)
     wg__kind kind = wg__draw_kind(f->tape, id);
     const wg__node *n = wg__node_at(f->tape, id);
     const uint32_t *in = wg__operands(f->tape, n);
-    user u = {new_node(p, f, id, kind), wg__frame_box(f, id)->graph, f->places[id].backward, NULL, NULL};
+    user u = {.node = new_node(p, f, id, kind)};
+    u.box = wg__frame_box(f, id)->graph;
+    u.backward = f->places[id].backward;
     bool assign = n->op == WG__OP_ASSIGN, ordered = is_ordered(f->tape, id);
     char room[12];
     for (uint32_t i = assign; i < n->nin && !p->failed; i++) {
@@ -193,8 +195,8 @@ static void draw_formals(wg__picture *p, wg__frame *f)
     wg_attrs a = wg__attrs_of(f->parent->tape, f->caller);
     for (uint32_t i = 0; i < t->inputs.len && i < caller->nin && !p->failed; i++) {
         uint32_t id = t->inputs.data[i];
-        const char *label = caller->op == WG__OP_SCAN ? formal_label(&a, i) : NULL;
-        user u = {f->places[id].node, wg__frame_box(f, id)->graph, f->places[id].backward, label, NULL};
+        user u = {f->places[id].node, wg__frame_box(f, id)->graph, f->places[id].backward,
+                  caller->op == WG__OP_SCAN ? formal_label(&a, i) : NULL, NULL};
         if (u.node)
             connect(p, f->parent, in[i], &u, i);
     }

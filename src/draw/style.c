@@ -85,12 +85,13 @@ void wg__draw_defaults(wg__picture *p)
                                           {"style", ""},
                                           {"fontcolor", "#404040"},
                                           {"dir", ""},
+                                          {"minlen", "1"},
                                           {"headlabel", ""},
                                           {"taillabel", ""},
                                           {"labelfontsize", "8"},
                                           {"labelfontcolor", "#707070"},
-                                          {"labeldistance", "1.1"},
-                                          {"labelangle", "-30"},
+                                          {"labeldistance", "1.5"},
+                                          {"labelangle", "20"},
                                           {"constraint", ""},
                                           {"tooltip", ""},
                                           {"label", ""},
@@ -198,10 +199,24 @@ typedef struct legend {
     wg__picture *p;
     Agraph_t *cluster;
     Agnode_t *above; /* the last sample of the column */
+    Agnode_t *top;   /* its first */
     int count;
 } legend;
 
-/* Columns of four: low enough to stand beside a small graph. */
+/* Columns of five, from left to right: low enough to stand beside a small graph. */
+static void place_sample(legend *l, Agnode_t *node)
+{
+    bool starts = l->count++ % 5 == 0;
+    Agnode_t *before = starts ? l->top : l->above;
+    Agedge_t *edge = before ? wg__draw_edge(l->p, l->cluster, before, node) : NULL;
+    wg__draw_set(edge, "style", "invis");
+    if (starts) {
+        wg__draw_set(edge, "minlen", "0");
+        l->top = node;
+    }
+    l->above = node;
+}
+
 static Agnode_t *add_sample(legend *l, const char *text)
 {
     char name[24];
@@ -210,9 +225,7 @@ static Agnode_t *add_sample(legend *l, const char *text)
     wg__draw_set(node, "label", text);
     wg__draw_set(node, "fontsize", "9");
     wg__draw_set(node, "tooltip", text);
-    if (l->count++ % 4 != 0)
-        wg__draw_set(wg__draw_edge(l->p, l->cluster, l->above, node), "style", "invis");
-    l->above = node;
+    place_sample(l, node);
     return node;
 }
 
@@ -225,7 +238,7 @@ static void add_kind(legend *l, wg__kind kind, bool backward)
 
 void wg__draw_legend(wg__picture *p)
 {
-    legend l = {p, wg__draw_subgraph(p, p->graph, "cluster_legend"), NULL, 0};
+    legend l = {p, wg__draw_subgraph(p, p->graph, "cluster_legend"), NULL, NULL, 0};
     wg__draw_set(l.cluster, "label", "legend");
     wg__draw_set(l.cluster, "style", "rounded");
     wg__draw_set(l.cluster, "color", "#B0B0B0");

@@ -6,6 +6,7 @@
 
 #include "base/philox.h"
 #include "exec/exec.h"
+#include "tape/init_kinds.h"
 
 /* ---- draws ------------------------------------------------------------------------------------ */
 
@@ -142,33 +143,30 @@ static const char *check_normal(double a, double b)
 }
 
 typedef struct row {
-    const char *name;
     draw_fn draw;
     numbers_fn numbers; /* NULL: a and b as given */
     check_fn check;     /* NULL: takes no numbers */
 } row;
 
-static const row rows[] = {
-    {"zeros", draw_constant, zero, NULL},
-    {"ones", draw_constant, one, NULL},
-    {"constant", draw_constant, NULL, check_constant},
-    {"uniform", draw_uniform, NULL, check_uniform},
-    {"normal", draw_normal, NULL, check_normal},
-    {"xavier", draw_uniform, xavier, NULL},
-    {"xavier_normal", draw_normal, xavier_normal, NULL},
-    {"he", draw_uniform, he, NULL},
-    {"he_normal", draw_normal, he_normal, NULL},
+static const row rows[WG__INIT_COUNT] = {
+    [WG__INIT_ZEROS] = {draw_constant, zero, NULL},
+    [WG__INIT_ONES] = {draw_constant, one, NULL},
+    [WG__INIT_CONSTANT] = {draw_constant, NULL, check_constant},
+    [WG__INIT_UNIFORM] = {draw_uniform, NULL, check_uniform},
+    [WG__INIT_NORMAL] = {draw_normal, NULL, check_normal},
+    [WG__INIT_XAVIER] = {draw_uniform, xavier, NULL},
+    [WG__INIT_XAVIER_NORMAL] = {draw_normal, xavier_normal, NULL},
+    [WG__INIT_HE] = {draw_uniform, he, NULL},
+    [WG__INIT_HE_NORMAL] = {draw_normal, he_normal, NULL},
 };
-enum { NROWS = sizeof rows / sizeof *rows };
 
 static const row *find_row(const char *kind, wg__str *why)
 {
-    for (size_t i = 0; kind && i < NROWS; i++)
-        if (strcmp(rows[i].name, kind) == 0)
-            return &rows[i];
-    wg__str_addf(why, "unknown initialiser \"%s\"; there are:", kind ? kind : "");
-    for (size_t i = 0; i < NROWS; i++)
-        wg__str_addf(why, "%s %s", i ? "," : "", rows[i].name);
+    wg__init_id id = wg__init_find(kind ? kind : "");
+    if (id < WG__INIT_COUNT)
+        return &rows[id];
+    wg__str_addf(why, "unknown initialiser \"%s\"; there are: ", kind ? kind : "");
+    wg__init_add_names(why);
     return NULL;
 }
 
@@ -189,7 +187,7 @@ bool wg__init_fill(const wg_init *init, const wg_type *type, uint64_t seed, cons
     const row *r = find_row(init->kind, why);
     const char *wrong = r && r->check ? r->check(init->a, init->b) : NULL;
     if (wrong)
-        wg__str_addf(why, "initialiser %s: %s", r->name, wrong);
+        wg__str_addf(why, "initialiser %s: %s", init->kind, wrong);
     if (!r || wrong)
         return false;
     stream s = stream_of(seed, name);

@@ -7,6 +7,8 @@ libwg_la_SOURCES += \
     src/tape/fn.c \
     src/tape/infer.c \
     src/tape/infer.h \
+    src/tape/init_kinds.c \
+    src/tape/init_kinds.h \
     src/tape/op.h \
     src/tape/record.c \
     src/tape/registry.c \

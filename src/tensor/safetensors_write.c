@@ -41,6 +41,21 @@ static json_t *make_entry(const wg_tensor *t, size_t begin)
                      "data_offsets", (json_int_t)begin, (json_int_t)(begin + t->bytes));
 }
 
+/* Bytes that are no ASCII show as \xff: the message is to be readable anywhere. */
+static wg_status fail_name(wg__st_job *j, const char *name)
+{
+    wg__str shown = wg__str_make(j->ctx);
+    for (const char *at = name; *at; at++)
+        wg__str_addf(&shown, *at > 0x1f && *at < 0x7f ? "%c" : "\\x%02x", (unsigned char)*at);
+    wg_status status = wg__st_fail(
+        j, WG_INVALID, "the name \"%s\" is not UTF-8, as names in safetensors files must be",
+        wg__str_text(&shown));
+    if (shown.failed)
+        status = WG_NO_MEMORY;
+    wg__str_free(&shown);
+    return status;
+}
+
 static wg_status add_entries(wg__st_job *j, json_t *root, const wg__named **order, size_t n)
 {
     size_t begin = 0;
@@ -51,7 +66,7 @@ static wg_status add_entries(wg__st_job *j, json_t *root, const wg__named **orde
         json_t *key = json_string(name);
         json_decref(key);
         if (!key)
-            return wg__st_fail(j, WG_INVALID, "the name \"%s\" is not UTF-8", name);
+            return fail_name(j, name);
         if (json_object_set_new(root, name, make_entry(order[i]->tensor, begin)))
             return wg__st_fail_memory(j);
         begin += order[i]->tensor->bytes;

@@ -87,6 +87,7 @@ typedef struct wg__parser {
     void *scanner;
     wg__loc token;
     uint32_t nesting; /* of ( and [, in which ends of lines do not count */
+    int heading;      /* token of `graph` or `fn`, up to the ( behind its name */
     jmp_buf leave;    /* out of memory, or after a complaint */
     /* the first error */
     wg_status status;

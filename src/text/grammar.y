@@ -216,6 +216,8 @@ static int yylex(WG__YYSTYPE *value, wg__loc *at, wg__parser *p)
     do {
         token = wg__scan(p);
     } while (token == WG__T_NL && p->nesting);
+    if (token == '(' || (!p->nesting && (token == WG__T_GRAPH || token == WG__T_FN)))
+        p->heading = token;
     if (token == '(' || token == '[')
         p->nesting++;
     else if ((token == ')' || token == ']') && p->nesting)

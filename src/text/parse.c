@@ -1,5 +1,6 @@
 /* Parsing: text to syntax tree (grammar.y) to tape (replay.c), and the graph that holds the result
  * together. */
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -148,11 +149,11 @@ wg_graph *wg_parse_file(wg_ctx *ctx, const char *path, char **error)
     wg_graph *g = NULL;
     FILE *file = fopen(path, "rb");
     if (!file)
-        wg__str_addf(&message, "%s: cannot be opened", path);
+        wg__str_addf(&message, "%s: cannot be opened: %s", path, strerror(errno));
     else if (!read_all(ctx, file, &bytes))
         wg__str_addf(&message, "%s: out of memory", path);
     else if (ferror(file))
-        wg__str_addf(&message, "%s: cannot be read", path);
+        wg__str_addf(&message, "%s: cannot be read: %s", path, strerror(errno));
     else
         g = wg_parse(ctx, bytes.data, bytes.len, path, error);
     if (file)

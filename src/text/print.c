@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "tape/init_kinds.h"
 #include "text/ast.h"
 #include "text/print.h"
 
@@ -84,37 +85,35 @@ static void print_input(const wg__sheet *sheet, uint32_t id)
     wg__add_typed(sheet, id);
 }
 
-/* How many numbers an initialiser shows at least; trailing zeros are left out. */
-static int least_numbers(const char *kind)
-{
-    static const struct {
-        const char *kind;
-        int n;
-    } rows[] = {{"constant", 1}, {"uniform", 2}, {"normal", 2}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strcmp(kind, rows[i].kind) == 0)
-            return rows[i].n;
-    return 0;
-}
-
 static bool is_zero_bits(double x)
 {
     static const double zero = 0;
     return memcmp(&x, &zero, sizeof x) == 0;
 }
 
+/* How many numbers stand behind an initialiser: all that are read, and none that is lost. */
+static int shown_numbers(const char *kind, const double numbers[2], bool *plain)
+{
+    wg__init_id id = wg__init_find(kind);
+    int least = id < WG__INIT_COUNT ? wg__init_kinds[id].nnumbers : 0, n = 2;
+    while (n > least && is_zero_bits(numbers[n - 1]))
+        n--;
+    *plain = id < WG__INIT_COUNT && n == least;
+    return n;
+}
+
+/* What no .wg text would say plainly, made by the C API, stands in quotes. */
 static void print_param(const wg__sheet *sheet, uint32_t id)
 {
     wg_attrs a = wg__attrs_of(sheet->t, id);
     const char *kind = wg_attrs_string(&a, "init");
     double numbers[2] = {wg_attrs_float(&a, "a"), wg_attrs_float(&a, "b")};
-    int n = 2, least = least_numbers(kind);
-    while (n > least && is_zero_bits(numbers[n - 1]))
-        n--;
+    bool plain;
+    int n = shown_numbers(kind, numbers, &plain);
     wg__str_add(sheet->s, "param ");
     wg__add_typed(sheet, id);
     wg__str_add(sheet->s, " = ");
-    if (wg__is_name(kind))
+    if (plain)
         wg__str_add(sheet->s, kind);
     else
         wg__add_quoted(sheet->s, kind);

@@ -2,6 +2,7 @@
  * text says is checked as it would be in a program. */
 #include <string.h>
 
+#include "tape/init_kinds.h"
 #include "text/replay.h"
 
 /* Blocks within blocks; each takes a few stack frames. */
@@ -49,16 +50,51 @@ static bool replay_input(wg__text_frame *f, const wg__stmt *s)
     return declare_input(f, s->targets);
 }
 
+static bool unknown_init(wg__text_frame *f, const wg__ast *a, const char *name)
+{
+    char hint[96];
+    wg__nearest near;
+    wg__str names = wg__str_make(f->p->ctx);
+    wg__init_add_names(&names);
+    wg__nearest_start(&near, name, strlen(name));
+    for (int i = 0; i < WG__INIT_COUNT; i++)
+        wg__nearest_offer(&near, wg__init_kinds[i].name);
+    wg__complain(f->p, a->callee, "there is no initialiser %.60s%s (there are %s)", name,
+                 wg__nearest_hint(&near, hint, sizeof hint), wg__str_text(&names));
+    wg__str_free(&names);
+    return false;
+}
+
+/* A plain name is one of the table, with its numbers; one in quotes is what the C API was given and
+ * looked at when the graph is compiled. */
+static bool check_init(wg__text_frame *f, const wg__ast *a, const char *name, size_t n)
+{
+    if (f->p->text[a->callee.start] == '"')
+        return true;
+    wg__init_id id = wg__init_find(name);
+    if (id == WG__INIT_COUNT)
+        return unknown_init(f, a, name);
+    static const char *const takes[] = {"no number", "one number", "two numbers"};
+    const wg__init_kind *kind = &wg__init_kinds[id];
+    return (size_t)kind->nnumbers == n ||
+           wg__complain(f->p, a->at, "%s(%s) takes %s, %zu given", kind->name, kind->numbers,
+                        takes[kind->nnumbers], n);
+}
+
 static bool read_init(wg__text_frame *f, const wg__ast *a, wg_init *out)
 {
     double numbers[2] = {0, 0};
-    size_t n = 0;
+    size_t n = 0, count = 0;
     bool quoted = f->p->text[a->callee.start] == '"';
     out->kind = quoted ? wg__loc_string(f->p, a->callee) : wg__loc_text(f->p, a->callee);
-    if (!out->kind)
+    for (const wg__ast *arg = a->args; arg; arg = arg->next)
+        count++;
+    if (!out->kind || !check_init(f, a, out->kind, count))
         return false;
     for (const wg__ast *arg = a->args; arg; arg = arg->next) {
-        if (n == 2 || !wg__loc_empty(arg->key))
+        if (!wg__loc_empty(arg->key))
+            return wg__complain(f->p, arg->key, "the numbers of an initialiser have no names");
+        if (n == 2)
             return wg__complain(f->p, arg->at, "an initialiser takes at most two numbers");
         if (!wg__read_number(f, arg, WG_F64, numbers, (int64_t)n++))
             return false;
@@ -152,11 +188,22 @@ static bool bind_all(wg__text_frame *f, const wg__stmt *s, const wg_var *outs, s
     return true;
 }
 
+/* y = x */
+static bool second_name(wg__text_frame *f, wg__loc at)
+{
+    wg_var v;
+    return wg__find_value(f, at, &v) &&
+           wg__complain(f->p, at, "a value cannot be given a second name: use %.*s itself",
+                        WG__SHOW(f->p, at));
+}
+
 static bool replay_let(wg__text_frame *f, const wg__stmt *s)
 {
     size_t ntargets = 0, nouts;
     if (s->value->kind == WG__AST_NUMBER)
         return replay_number(f, s);
+    if (s->value->kind == WG__AST_WORD || s->value->kind == WG__AST_VALUE)
+        return second_name(f, s->value->at);
     if (s->value->kind != WG__AST_CALL)
         return wg__complain(f->p, s->value->at, "expected a call of an op, or a number");
     for (const wg__target *t = s->targets; t; t = t->next)
