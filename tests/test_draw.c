@@ -742,5 +742,5 @@ int main(void)
     srunner_run_all(runner, CK_NORMAL);
     int failures = srunner_ntests_failed(runner);
     srunner_free(runner);
-    return failures;
+    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }
