@@ -508,6 +508,160 @@ START_TEST(nothing_to_differentiate_passes)
 }
 END_TEST
 
+UNARY(loop_wide, 2 * a)
+static void loop_single(size_t n, char *const *data, const ptrdiff_t *stride, void *user)
+{
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)
+        *(float *)(void *)(data[1] + i * stride[1]) =
+            2.0001f * *(float *)(void *)(data[0] + i * stride[0]);
+    (void)user;
+}
+static wg_var two(wg_rule *r, size_t k) { return (void)r, (void)k, wg_f(2); }
+
+START_TEST(wrong_f32_loops_are_found)
+{
+    const wg_kernel rows[] = {{WG_KERNEL, "f->f", loop_single, NULL, NULL, NULL},
+                              {WG_KERNEL, "d->d", loop_wide, NULL, NULL, NULL}};
+    wg_op op = {WG_OP,
+                .sig = "twice_op(x: float) -> y",
+                .flags = WG_OP_ELEMENTWISE,
+                .partial = two,
+                .kernels = rows,
+                .nkernels = 2};
+    wg_ctx *ctx = wg_ctx_new(NULL);
+    wg_check_report r;
+    ck_assert_int_eq(wg_register(ctx, &op, NULL), WG_OK);
+    ck_assert_int_eq(wg_gradcheck_op(ctx, "twice_op", NULL, &r), WG_OK);
+    ck_assert_int_eq(r.verdict, WG_CHECK_FAILED);
+    ck_assert_str_eq(r.what, "f32");
+    wg_ctx_free(ctx);
+}
+END_TEST
+
+/* ---- models ---------------------------------------------------------------------------------- */
+
+static wg_check_report check_text(wg_ctx *ctx, const char *text, int seed)
+{
+    wg_gradcheck_options o = seeded(seed);
+    wg_check_report r;
+    char *error = NULL;
+    wg_graph *g = wg_parse(ctx, text, strlen(text), "test", &error);
+    ck_assert_msg(g, "%s", error);
+    ck_assert_int_eq(
+        wg_gradcheck(wg_graph_tape(g), wg_graph_outputs(g), wg_graph_noutputs(g), NULL, 0, &o, &r),
+        WG_OK);
+    wg_graph_free(g);
+    return r;
+}
+
+/* Kinks close to any point, flat parts, bounded domains: all right. */
+static const struct {
+    const char *message, *text;
+} models[] = {
+    {"", "graph g(x: f64[32, 64], w: f64[64, 128], b: f64[128], v: f64[128, 32], u: f64[32, 10], "
+         "y: i64[32]) -> (l) { a = matmul(x, w)\n c = add(a, b)\n h = relu(c)\n"
+         "d = matmul(h, v)\n k = relu(d)\n o = matmul(k, u)\n s = softmax_xent(o, y)\n"
+         "l = mean(s) }"},
+    {"", "graph g(x: f64[40, 20], w: f64[20, 5], t: f64[40, 5]) -> (l) { a = matmul(x, w)\n"
+         "d = sub(a, t)\n e = abs(d)\n l = mean(e) }"},
+    {"", "graph g(x: f64[20, 20], w: f64[20, 30]) -> (l) { a = matmul(x, w)\n"
+         "h = max(a, axes=[1])\n l = sum(h) }"},
+    {"", "graph g(x: f64[4]) -> (y) { a = mul(x, 50)\n y = sigmoid(a) }"},
+    {"", "graph g(x: f64[4]) -> (y) { a = mul(x, 100)\n y = softmax(a) }"},
+    {"", "graph g(x: f64[4]) -> (y) { a = mul(x, 100)\n y = tanh(a) }"},
+    {"[0.1, 2]", "graph g(x: f64[4]) -> (y) { y = log(x) }"},
+    {"[-0.5, 0.5]", "graph g(x: f64[9]) -> (y) { a = add(x, 0.6)\n b = log(a)\n c = neg(x)\n"
+                    "d = add(c, 0.6)\n e = log(d)\n y = add(b, e) }"},
+    {"sub-tape", "graph g(h: f64[4], xs: f64[3, 4]) -> (hn) { fn s(h: f64[4], x: f64[4]) -> (o) {"
+                 "q = stop_gradient(x)\n a = mul(h, q)\n o = tanh(a) }\n"
+                 "(hn, hist) = scan(h, xs, fn=s, carries=1, xs=1, length=[3]) }"},
+    {"", "graph g(x: f64[1, 4], k: i64[3]) -> (y) { y = gather(x, k, axis=0) }"}, /* k: zeros */
+};
+enum { MODELS = sizeof models / sizeof *models };
+
+START_TEST(right_models_pass)
+{
+    wg_ctx *ctx = wg_ctx_new(NULL);
+    wg_check_report r = check_text(ctx, models[_i % MODELS].text, _i / MODELS);
+    ck_assert_msg(r.verdict == WG_CHECK_PASSED, "%s: verdict %d: expected %.12g, actual %.12g: %s",
+                  models[_i % MODELS].text, (int)r.verdict, r.expected, r.actual, r.message);
+    ck_assert_msg(strstr(r.message, models[_i % MODELS].message), "message: %s", r.message);
+    ck_assert_int_gt(r.compared, 10);
+    wg_ctx_free(ctx);
+}
+END_TEST
+
+/* Where a mistake hides: behind a large output, a bool, an integer, a flat part. */
+static const char *const hidden[] = {
+    "graph g(x: f64[4]) -> (y, z) { y = mul(x, 1e10)\n z = sin_op(x) }",
+    "graph g(x: f64[4]) -> (y, z) { y = mul(x, 1e10)\n a = sin_op(x)\n z = mul(a, 1e-10) }",
+    "graph g(x: f64[4], m: bool[4]) -> (y) { a = sin_op(x)\n b = sin(x)\n y = where(m, a, b) }",
+    "graph g(x: f64[4], m: bool) -> (y) { a = sin_op(x)\n b = sin(x)\n y = where(m, b, a) }",
+    "graph g(x: f64[4], k: i64) -> (y) { a = sin_op(x)\n b = sin(x)\n i = equal(k, 1)\n"
+    "y = where(i, a, b) }",
+    "graph g(x: f64[4], w: f64[4]) -> (y) { a = mul(x, 100)\n b = relu(a)\n c = sin_op(w)\n"
+    "y = mul(b, c) }",
+};
+enum { HIDDEN = sizeof hidden / sizeof *hidden };
+
+START_TEST(hidden_mistakes_are_found)
+{
+    wg_ctx *ctx = wg_ctx_new(NULL);
+    wg_op op = {WG_OP, SIN, .partial = tiny_error};
+    ck_assert_int_eq(wg_register(ctx, &op, NULL), WG_OK);
+    wg_check_report r = check_text(ctx, hidden[_i % HIDDEN], _i / HIDDEN);
+    ck_assert_msg(r.verdict == WG_CHECK_FAILED, "%s: verdict %d, %s", hidden[_i % HIDDEN],
+                  (int)r.verdict, r.message);
+    wg_ctx_free(ctx);
+}
+END_TEST
+
+START_TEST(options_have_limits)
+{
+    lab l = lab_open();
+    wg_var x = input(&l, "x", WG_SHAPE(100)), y = wg_sum(wg_square(x));
+    const int64_t many[] = {100000, INT64_MAX / 2 + 3, INT64_MAX};
+    wg_check_report r;
+    for (size_t i = 0; i < 3; i++) {
+        wg_gradcheck_options o = seeded(0);
+        o.exhaustive = many[i];
+        ck_assert_int_eq(wg_gradcheck(l.t, &y, 1, NULL, 0, &o, &r), WG_OK);
+        ck_assert_int_eq(r.verdict, WG_CHECK_PASSED);
+        ck_assert_int_gt(r.compared, 100);
+    }
+    wg_gradcheck_options o[] = {seeded(0), seeded(0), seeded(0), seeded(0)};
+    o[0].directions = INT32_MAX;
+    o[1].rtol = NAN;
+    o[2].rtol = INFINITY;
+    o[3].atol = NAN;
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert_int_eq(wg_gradcheck(l.t, &y, 1, NULL, 0, &o[i], &r), WG_INVALID);
+        ck_assert_int_eq(r.verdict, WG_CHECK_ERROR);
+        ck_assert_str_ne(r.message, "");
+        ck_assert_int_eq(wg_gradcheck_op(l.ctx, "sin", &o[i], &r), WG_INVALID);
+    }
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(wrong_bounds_are_told)
+{
+    const wg_op_check bounds[] = {{WG_OP_CHECK, {2}, {1}, NULL, NULL, 0, 0},
+                                  {WG_OP_CHECK, {0, NAN}, {0, 1}, NULL, NULL, 0, 0},
+                                  {WG_OP_CHECK, {0}, {INFINITY}, NULL, NULL, 0, 0}};
+    for (size_t i = 0; i < 3; i++) {
+        wg_ctx *ctx = wg_ctx_new(NULL);
+        wg_op op = {WG_OP, SIN, .partial = wrong_sign, .check = &bounds[i]};
+        wg_check_report r;
+        ck_assert_int_eq(wg_register(ctx, &op, NULL), WG_OK);
+        ck_assert_int_eq(wg_gradcheck_op(ctx, "sin_op", NULL, &r), WG_OK);
+        ck_assert_int_eq(r.verdict, WG_CHECK_ERROR);
+        ck_assert_ptr_nonnull(strstr(r.message, "low"));
+        wg_ctx_free(ctx);
+    }
+}
+END_TEST
+
 /* ---- the report ------------------------------------------------------------------------------ */
 
 static wg_var wrong_at_two(wg_rule *r, wg_var v)
@@ -711,6 +865,11 @@ int main(void)
     tcase_add_test(t, nan_fails);
     tcase_add_test(t, what_has_no_derivative_is_an_error);
     tcase_add_test(t, nothing_to_differentiate_passes);
+    tcase_add_loop_test(t, right_models_pass, 0, MODELS * 8);
+    tcase_add_loop_test(t, hidden_mistakes_are_found, 0, HIDDEN * SEEDS);
+    tcase_add_test(t, wrong_f32_loops_are_found);
+    tcase_add_test(t, options_have_limits);
+    tcase_add_test(t, wrong_bounds_are_told);
     tcase_add_test(t, the_worst_element_is_told);
     tcase_add_test(t, chosen_targets_and_order);
     tcase_add_loop_test(t, mutants_are_noticed, 0, ops);
@@ -722,5 +881,5 @@ int main(void)
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     free(equivalents);
-    return failed;
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -24,10 +24,11 @@ typedef struct wg_gradcheck_options {
     int order;          /* highest order: 1 or 2; 0: 2 */
     int64_t exhaustive; /* operands up to this many elements are checked one by one; larger ones
                              along random directions; 0: 64 */
-    int directions;     /* random directions and cotangents per operand; 0: 4 */
+    int directions;     /* random directions and cotangents per operand, at most 4096; 0: 4 */
     /* Values of the inputs and params to be checked at: called per input and point with its name
      * and element count; fills `x` (integers are rounded). NULL: floats are drawn from [-2, 2], or
-     * from the op's intervals; integers and bools are 0. */
+     * from the op's intervals, or where they give NaN from [0.1, 2], [-0.5, 0.5], [0.1, 0.9], [1.1, 3];
+     * integers and bools are 0 and 1, or 0 when the graph does not run with them. */
     void (*sample)(void *user, const char *name, size_t count, double *x);
     void *user;
 } wg_gradcheck_options;
@@ -57,13 +58,14 @@ typedef struct wg_check_report {
  * to second. The tape is copied and brought to f64 first; it is not changed. Differences hold what
  * stop_gradient holds. Each derivative must agree at a point where the differences decide: a point
  * at a kink, or where rounding drowns them, is left for another; when none decides, the verdict is
- * WG_CHECK_UNRESOLVED. Returns WG_OK when the check could be done, whatever the verdict. */
+ * WG_CHECK_UNRESOLVED. What holds a stop_gradient in a sub-tape is compared VJP against JVP only,
+ * and the message says so. Several outputs are checked together, then each alone. Returns WG_OK when the check could be done, whatever the verdict. */
 WG_API wg_status wg_gradcheck(const wg_tape *tape, const wg_var *outs, size_t nouts,
                               const wg_var *xs, size_t nxs, const wg_gradcheck_options *options,
                               wg_check_report *report);
 
 /* Checks a registered op on its test graphs (wg_op_check.cases; elementwise ops on generated
- * ones). */
+ * ones); of an elementwise op also the f32 loop against the f64 one, within wg_op_check.ulps. */
 WG_API wg_status wg_gradcheck_op(wg_ctx *ctx, const char *op, const wg_gradcheck_options *options,
                                  wg_check_report *report);
 

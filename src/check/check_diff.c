@@ -14,6 +14,7 @@ enum {
     LEAST = 3,     /* steps at least */
     STUBBORN = 12, /* steps over which a kink shows no change */
     TABLES = 3,    /* of noise: rounding can look regular in one, hardly in all */
+    SHRINKS = 6,   /* of their steps */
     TABLE = 25,    /* points of each */
     ORDER = 4,     /* of its differences; their variance is C(8, 4) times the noise's */
     ENTRIES = TABLE - ORDER
@@ -22,11 +23,13 @@ enum {
 #define NOISE_STEP 1.1278313526271e-5 /* no short fraction: rounding errors must not repeat */
 #define EPS 0x1p-52
 
-bool wg__diff_open(wg__diff *d, wg__check *c, wg__eval *e, const size_t *xs, size_t nxs)
+bool wg__diff_open(wg__diff *d, wg__check *c, wg__eval *e, wg__watch *watch, const size_t *xs,
+                   size_t nxs)
 {
     memset(d, 0, sizeof *d);
     d->c = c;
     d->e = e;
+    d->watch = watch;
     d->xs = xs;
     d->nxs = nxs;
     d->m = e->total;
@@ -68,14 +71,14 @@ void wg__diff_aim(wg__diff *d, wg__direction *to)
     }
 }
 
-static bool bind_moved(wg__diff *d, const wg__direction *to, double h)
+static bool bind_moved(wg__diff *d, wg__eval *e, const wg__direction *to, double h)
 {
     const double *along = d->along;
     for (size_t j = 0; j < d->nxs; j++) {
         wg__leaf *l = &d->c->leaves.data[d->xs[j]];
         for (size_t i = 0; i < l->count; i++)
             l->move[i] = l->x[i] + h * along[i];
-        if ((to->leaf == j || to->leaf == SIZE_MAX) && !wg__eval_bind(d->e, d->xs[j], l->move))
+        if ((to->leaf == j || to->leaf == SIZE_MAX) && !wg__eval_bind(e, d->xs[j], l->move))
             return false;
         along += l->count;
     }
@@ -84,7 +87,21 @@ static bool bind_moved(wg__diff *d, const wg__direction *to, double h)
 
 static bool value_at(wg__diff *d, const wg__direction *to, double h, double *out)
 {
-    return bind_moved(d, to, h) && wg__eval_run(d->e, out);
+    return bind_moved(d, d->e, to, h) && wg__eval_run(d->e, out);
+}
+
+/* Back to the point. */
+static bool settle(wg__diff *d, const wg__direction *to)
+{
+    return bind_moved(d, d->e, to, 0) &&
+           (!d->watch->places.len || bind_moved(d, &d->watch->e, to, 0));
+}
+
+/* Whether a kink may lie between the point and where a step leads. */
+static bool look(wg__diff *d, const wg__direction *to, double h, bool *crossed)
+{
+    return !d->watch->places.len ||
+           (bind_moved(d, &d->watch->e, to, h) && wg__watch_run(d->watch, crossed));
 }
 
 static bool all_finite(const double *x, size_t n)
@@ -118,16 +135,33 @@ static void measure(wg__diff *d, const double *table, size_t k)
     d->noise[k] = fmax(d->noise[k], isfinite(noise) ? 4 * noise : 0);
 }
 
+/* The first step of a table that meets no kink, within reason. */
+static bool choose_step(wg__diff *d, const wg__direction *to, double *step)
+{
+    bool crossed = true;
+    *step = NOISE_STEP;
+    for (int i = 0; i < SHRINKS && crossed; i++) {
+        *step /= i ? 4 : 1;
+        crossed = false;
+        if (!look(d, to, TABLE * *step, &crossed))
+            return false;
+    }
+    return settle(d, to);
+}
+
 /* To one side of the point: a kink there does not count. */
 static bool measure_all(wg__diff *d)
 {
     wg__direction all = {SIZE_MAX, -1, 0};
+    double h;
     for (size_t k = 0; k < d->m; k++)
         d->noise[k] = EPS * fabs(d->at[k]);
     for (int t = 0; t < TABLES; t++) {
         wg__diff_aim(d, &all);
+        if (!choose_step(d, &all, &h))
+            return false;
         for (int i = 0; i < TABLE; i++)
-            if (!value_at(d, &all, (i + 1) * NOISE_STEP, d->row + (size_t)i * d->m))
+            if (!value_at(d, &all, (i + 1) * h, d->row + (size_t)i * d->m))
                 return false;
         for (size_t k = 0; k < d->m; k++)
             measure(d, d->row, k);
@@ -137,7 +171,7 @@ static bool measure_all(wg__diff *d)
 
 wg__found wg__diff_point(wg__diff *d)
 {
-    if (!wg__eval_point(d->e) || !wg__eval_run(d->e, d->at))
+    if (!wg__eval_point(d->e) || !wg__eval_run(d->e, d->at) || !wg__watch_point(d->watch))
         return WG__STOPPED;
     if (!all_finite(d->at, d->m))
         return WG__NOT_FINITE;
@@ -238,12 +272,24 @@ static void restart(wg__diff *d, progress *p)
     }
 }
 
+/* Whether a step is still too long for the kinks around. */
+static bool look_both(wg__diff *d, const wg__direction *to, double h, bool *crossed)
+{
+    *crossed = false;
+    return look(d, to, h, crossed) && (*crossed || look(d, to, -h, crossed));
+}
+
 wg__found wg__diff_run(wg__diff *d, const wg__direction *to)
 {
     progress p;
     double h = to->step;
+    bool crossed = true;
     restart(d, &p);
     for (int level = 0; level < LEVELS && !p.done; level++, h /= 2) {
+        if (crossed && !look_both(d, to, h, &crossed))
+            return WG__STOPPED;
+        if (crossed)
+            continue;
         if (!value_at(d, to, h, d->plus) || !value_at(d, to, -h, d->minus))
             return WG__STOPPED;
         if (all_finite(d->plus, d->m) && all_finite(d->minus, d->m))
@@ -251,7 +297,7 @@ wg__found wg__diff_run(wg__diff *d, const wg__direction *to)
         else
             restart(d, &p); /* the step leaves the domain */
     }
-    if (!bind_moved(d, to, 0))
+    if (!settle(d, to))
         return WG__STOPPED;
-    return p.levels < LEAST ? WG__NOT_FINITE : p.bent ? WG__KINK : WG__FOUND;
+    return crossed ? WG__KINK : p.levels < LEAST ? WG__NOT_FINITE : p.bent ? WG__KINK : WG__FOUND;
 }

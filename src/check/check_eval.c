@@ -63,7 +63,7 @@ static bool failed(wg__check *c, const wg_session *s, wg_status status)
 {
     if (status == WG_NO_MEMORY || status == WG_CANCELLED)
         c->status = status;
-    else
+    else if (!c->trying)
         wg__check_end(c, WG_CHECK_ERROR, "%s", wg_session_error(s));
     return false;
 }

@@ -12,7 +12,7 @@ typedef struct holder {
 
 /* A stop_gradient of the graph itself. One that a derivative rule records is no reason to hold
  * anything: such a rule is right to first order only. */
-static bool is_stop(const wg__check *c, uint32_t id)
+bool wg__check_is_stop(const wg__check *c, uint32_t id)
 {
     uint16_t op = wg__node_at(c->tape, id)->op;
     const wg__check_job *j = c->job;
@@ -26,7 +26,7 @@ static bool hold_node(wg__copy *k, uint32_t id)
     holder *h = k->user;
     const wg__node *n = wg__node_at(k->src, id);
     char name[48];
-    if (k->dst->parent || !is_stop(h->c, id))
+    if (k->dst->parent || !wg__check_is_stop(h->c, id))
         return false;
     wg_type type = *wg__type_at(k->src, id);
     snprintf(name, sizeof name, "held %zu", h->held->n);
@@ -43,7 +43,7 @@ bool wg__check_hold(wg__check *c, const wg_var *outs, size_t nouts, wg__held *he
 {
     size_t stops = 0, n = c->leaves.len;
     for (uint32_t id = 0; id < c->end; id++)
-        stops += is_stop(c, id);
+        stops += wg__check_is_stop(c, id);
     memset(held, 0, sizeof *held);
     if (!stops)
         return true;

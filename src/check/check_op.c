@@ -1,4 +1,5 @@
 /* The checker on ops: their own test graphs, or generated ones for elementwise ops. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -111,6 +112,14 @@ static wg_status parse_all(wg__check_cases *cs, const char *const *cases, wg_che
     return WG_OK;
 }
 
+static bool bounds_ok(const wg_op_check *check)
+{
+    for (int k = 0; k < 4 && check; k++)
+        if (!isfinite(check->low[k]) || !isfinite(check->high[k]) || check->low[k] > check->high[k])
+            return false;
+    return true;
+}
+
 wg_status wg__check_cases_open(wg__check_cases *cs, wg_ctx *ctx, const char *op,
                                wg_check_report *report)
 {
@@ -120,6 +129,8 @@ wg_status wg__check_cases_open(wg__check_cases *cs, wg_ctx *ctx, const char *op,
     if (!cs->op)
         return WG_NOT_FOUND;
     const wg_op *d = &cs->op->def;
+    if (!bounds_ok(d->check))
+        return tell(cs, report, "wg_op_check", "low must not be above high, both finite");
     if (d->check && d->check->cases && d->check->cases[0])
         return parse_all(cs, d->check->cases, report);
     if (d->flags & (WG_OP_SOURCE | WG_OP_EFFECT))
@@ -180,10 +191,15 @@ wg_status wg_gradcheck_op(wg_ctx *ctx, const char *op, const wg_gradcheck_option
     memset(report, 0, sizeof *report);
     if (!ctx || !op)
         return WG_INVALID;
+    job.alone = true;
     wg__check_defaults(&job.o, options);
+    if (!wg__check_options_ok(&job.o, report))
+        return WG_INVALID;
     wg_status status = wg__check_cases_open(&cases, ctx, op, report);
     if (!status && report->verdict == WG_CHECK_PASSED)
         status = wg__check_cases_run(&cases, &job, report);
+    if (!status && report->verdict == WG_CHECK_PASSED)
+        wg__check_single(ctx, cases.op, job.o.seed, report);
     wg__check_cases_close(&cases);
     return status;
 }

@@ -1,6 +1,7 @@
 /* Points: values of the leaves, drawn from the seed or given by the caller. Drawn values are short
  * binary fractions, so that moving one by a step is exact. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "check/checking.h"
@@ -25,13 +26,63 @@ double wg__check_signed(wg__check *c)
     return u < 0 ? u - 0.5 : u + 0.5;
 }
 
-static void draw(wg__check *c, wg__leaf *l)
+static bool is_discrete(const wg__leaf *l)
+{
+    return l->origin != WG__NONE && !wg_dtype_is_float(l->type.dtype);
+}
+
+bool wg__check_discrete(const wg__check *c)
+{
+    for (size_t i = 0; i < c->leaves.len; i++)
+        if (is_discrete(&c->leaves.data[i]))
+            return true;
+    return false;
+}
+
+static const double ranges[][2] = {{-2, 2}, {0.1, 2}, {-0.5, 0.5}, {0.1, 0.9}, {1.1, 3}};
+
+bool wg__check_next_range(wg__check *c)
+{
+    size_t n = sizeof ranges / sizeof *ranges;
+    if (!c->job->ranges || c->job->o.sample || c->range == n)
+        return false;
+    bool more = ++c->range < n;
+    for (size_t i = 0; i < c->leaves.len; i++) {
+        wg__leaf *l = &c->leaves.data[i];
+        l->low = l->origin == WG__NONE ? l->low : ranges[more ? c->range : 0][0];
+        l->high = l->origin == WG__NONE ? l->high : ranges[more ? c->range : 0][1];
+    }
+    if (more)
+        snprintf(c->report->message, sizeof c->report->message, "values drawn from [%g, %g]",
+                 ranges[c->range][0], ranges[c->range][1]);
+    else
+        c->report->message[0] = '\0';
+    return more;
+}
+
+/* 0 or 1, and at the next point the other. */
+static void draw_discrete(wg__check *c, wg__leaf *l)
+{
+    bool zero = c->zeros || c->job->o.sample;
+    for (size_t i = 0; i < l->count; i++)
+        l->x[i] = zero ? 0 : c->turn % 2 ? 1 - l->x[i] : wg__check_unit(c) < 0.5;
+}
+
+static void draw_float(wg__check *c, wg__leaf *l)
 {
     for (size_t i = 0; i < l->count; i++)
         l->x[i] = l->origin == WG__NONE ? wg__check_signed(c)
-                  : wg_dtype_is_float(l->type.dtype)
-                      ? l->low + (l->high - l->low) * wg__check_unit(c)
-                      : 0;
+                                        : l->low + (l->high - l->low) * wg__check_unit(c);
+}
+
+static void draw(wg__check *c, wg__leaf *l, bool again)
+{
+    if (!is_discrete(l))
+        draw_float(c, l);
+    else if (again)
+        return;
+    else
+        draw_discrete(c, l);
     if (l->origin != WG__NONE && c->job->o.sample)
         c->job->o.sample(c->job->o.user, l->name, l->count, l->x);
     for (size_t i = 0; i < l->count && l->native; i++)
@@ -46,7 +97,7 @@ static void draw(wg__check *c, wg__leaf *l)
 /* ---- kinks that the op tells ----------------------------------------------------------------- */
 
 /* Index into a value of shape `s` for element `i` of the shape that it is broadcast to. */
-static int64_t index_of(const wg_shape *s, const wg_shape *to, int64_t i)
+int64_t wg__check_index(const wg_shape *s, const wg_shape *to, int64_t i)
 {
     int64_t at = 0, step = 1;
     for (int k = to->rank - 1; k >= 0; k--) {
@@ -89,7 +140,7 @@ static bool near_kink(const wg__check *c)
     for (int64_t i = 0; i < count; i++) {
         double x[WG__MAX_OPERANDS];
         for (size_t k = 0; k < n; k++)
-            x[k] = operand[k]->x[index_of(&operand[k]->type.shape, &to, i)];
+            x[k] = operand[k]->x[wg__check_index(&operand[k]->type.shape, &to, i)];
         if (domain->kink(x) < CLEARANCE)
             return true;
     }
@@ -100,9 +151,10 @@ void wg__check_sample(wg__check *c)
 {
     for (int try = 0; try < TRIES; try++) {
         for (size_t i = 0; i < c->leaves.len; i++)
-            draw(c, &c->leaves.data[i]);
+            draw(c, &c->leaves.data[i], try > 0);
         if (!near_kink(c))
-            return;
+            break;
         c->report->kinks++;
     }
+    c->turn++;
 }

@@ -108,8 +108,12 @@ bool wg__subject_slots(wg__subject *s)
     bool first = s->ys == c->ys;
     int64_t all = o->exhaustive;
     size_t directions = (size_t)(first ? o->directions : (o->directions + 1) / 2);
-    s->slots =
-        wg__check_take(c, directions + s->nxs * ((size_t)all + 2 * directions), sizeof *s->slots);
+    size_t most = directions + 2 * directions * s->nxs;
+    for (size_t j = 0; j < s->nxs; j++) {
+        int64_t count = (int64_t)c->leaves.data[s->xs[j]].count;
+        most += count <= all ? (size_t)count : 0;
+    }
+    s->slots = wg__check_take(c, most, sizeof *s->slots);
     for (size_t i = 0; i < directions && s->slots && s->n; i++)
         add_slot(s, SIZE_MAX, -1);
     for (size_t j = 0; j < s->nxs && s->slots; j++) {

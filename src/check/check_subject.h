@@ -28,11 +28,13 @@ typedef struct wg__subject {
     wg_var *dxs, *tys;     /* their outputs: the answers, then (first order) those of twins */
     size_t *ysizes, *xsizes;
     wg__eval f, v, j;
+    wg__watch watch;
     wg__diff d;
     wg__look *slots;
     size_t nslots;
     int nc;                          /* cotangents */
     double *cot, *vjp, *jvp, *other; /* nc * m, nc * n, outputs of j, outputs of v */
+    double steepest;                 /* slope per relative step over points near and far */
     double most, value, noise;       /* largest slope per relative step, value and noise so far */
 } wg__subject;
 

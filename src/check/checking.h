@@ -23,11 +23,15 @@ typedef struct wg__check_job {
     const wg_op_check *domain; /* intervals, kinks and fixed operands by input, or NULL */
     bool alias;                /* float inputs of equal type become one */
     bool brief;                /* the first failure ends it */
+    bool alone;                /* each output is checked alone, too */
+    bool ranges;               /* where values are NaN, points come from other ranges */
     const wg__op *from, *to;   /* not NULL: nodes of `from` become nodes of `to` */
     uint64_t trace;            /* out: a hash of all analytic results, bit for bit */
     bool aliased;              /* out: `alias` found something to merge */
 } wg__check_job;
 
+/* False with the reason in the report. */
+bool wg__check_options_ok(const wg_gradcheck_options *o, wg_check_report *report);
 /* Checks one graph and merges what it finds into `report`. WG_OK whatever the verdict. */
 wg_status wg__check_graph(wg_ctx *ctx, wg__check_job *job, wg_check_report *report);
 void wg__check_defaults(wg_gradcheck_options *to, const wg_gradcheck_options *from);
@@ -49,6 +53,8 @@ typedef struct wg__check_cases {
 wg_status wg__check_cases_open(wg__check_cases *cases, wg_ctx *ctx, const char *op,
                                wg_check_report *report);
 void wg__check_cases_close(wg__check_cases *cases);
+/* The op's f32 loop, if it has one, against its f64 one; a failure if they part. */
+void wg__check_single(wg_ctx *ctx, const wg__op *op, uint64_t seed, wg_check_report *report);
 /* Checks all cases, also with equal operands merged; job->tape, outs and domain are set here. */
 wg_status wg__check_cases_run(const wg__check_cases *cases, wg__check_job *job,
                               wg_check_report *report);
@@ -76,6 +82,11 @@ typedef struct wg__check {
     wg_check_report *report;
     wg_status status; /* the first failure that ends the check */
     bool failed;      /* a comparison did */
+    bool blind;       /* differences cannot hold a stop_gradient: VJP against JVP alone */
+    bool zeros;       /* integers and bools are 0: others did not run */
+    bool trying;      /* a failing run does not end the check */
+    size_t range;     /* row of the table of ranges */
+    unsigned turn;    /* points drawn: the odd ones have the bools that those before had not */
     int rank;         /* of the worst one told */
     wg_tape *tape;    /* the copy in f64 */
     uint32_t end;     /* ids from here on are derivatives */
@@ -113,6 +124,8 @@ typedef struct wg__held {
     wg_var *inputs, *values; /* the new inputs, and on the checked tape what they hold */
     size_t n;
 } wg__held;
+/* A stop_gradient of the checked graph. */
+bool wg__check_is_stop(const wg__check *c, uint32_t id);
 /* False: the check is over. */
 bool wg__check_hold(wg__check *c, const wg_var *outs, size_t nouts, wg__held *held);
 
@@ -121,6 +134,13 @@ bool wg__check_hold(wg__check *c, const wg_var *outs, size_t nouts, wg__held *he
 uint64_t wg__check_random(wg__check *c);
 double wg__check_unit(wg__check *c);   /* [0, 1) */
 double wg__check_signed(wg__check *c); /* +-[0.5, 1.5) */
+/* Index into a value of shape `s` for element `i` of the shape that it is broadcast to. */
+int64_t wg__check_index(const wg_shape *s, const wg_shape *to, int64_t i);
+/* Whether some leaf of the original is an integer or a bool. */
+bool wg__check_discrete(const wg__check *c);
+/* Floats are drawn from the next range from now on; false when there is none, and they come from
+ * the first one again. */
+bool wg__check_next_range(wg__check *c);
 /* New values for all leaves; stays clear of known kinks. */
 void wg__check_sample(wg__check *c);
 
@@ -147,6 +167,33 @@ bool wg__eval_bind(wg__eval *e, size_t leaf, const double *x);
 /* False with the check ended: a kernel failed. */
 bool wg__eval_run(wg__eval *e, double *out);
 
+/* ---- check_watch.c --------------------------------------------------------------------------- */
+
+/* A node at which the graph may bend; kink NULL: its values are discrete. */
+typedef struct wg__place_watched {
+    uint32_t id;
+    const wg_op_check *kink;
+    size_t at; /* of its operands (of itself) among the values */
+} wg__place_watched;
+
+typedef struct wg__watch {
+    wg_ctx *ctx;
+    wg__eval e; /* what the places look at */
+    WG__VEC(wg_var) vars;
+    WG__VEC(size_t) sizes;
+    WG__VEC(wg__place_watched) places;
+    double *at, *moved;
+} wg__watch;
+
+/* Watches what ys and their derivatives dxs by the leaves xs (none: no path) need. To be closed
+ * even when it fails. */
+bool wg__watch_open(wg__watch *w, wg__check *c, const wg_var *ys, size_t nys, const wg_var *dxs,
+                    const size_t *xs, size_t nxs);
+void wg__watch_close(wg__watch *w);
+bool wg__watch_point(wg__watch *w); /* the values at the point */
+/* Sets *crossed when a kink may lie between the point and what is bound. */
+bool wg__watch_run(wg__watch *w, bool *crossed);
+
 /* ---- check_diff.c ---------------------------------------------------------------------------- */
 
 /* A direction over the targets xs of a function. leaf SIZE_MAX: all of them. */
@@ -160,6 +207,7 @@ typedef struct wg__direction {
 typedef struct wg__diff {
     wg__check *c;
     wg__eval *e;
+    wg__watch *watch;
     const size_t *xs;                        /* leaves */
     size_t nxs, n, m;                        /* elements of the targets; of the outputs */
     double *along;                           /* the direction, n */
@@ -173,7 +221,8 @@ typedef struct wg__diff {
 
 typedef enum wg__found { WG__FOUND, WG__KINK, WG__NOT_FINITE, WG__STOPPED } wg__found;
 
-bool wg__diff_open(wg__diff *d, wg__check *c, wg__eval *e, const size_t *xs, size_t nxs);
+bool wg__diff_open(wg__diff *d, wg__check *c, wg__eval *e, wg__watch *watch, const size_t *xs,
+                   size_t nxs);
 /* Value and noise at the point. */
 wg__found wg__diff_point(wg__diff *d);
 /* Fills d->along. */

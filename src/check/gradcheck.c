@@ -9,7 +9,8 @@
 
 #include "check/check_subject.h"
 
-enum { POINTS = 8, SMALL = 256 }; /* points at most; n * m up to which two are looked at */
+enum { POINTS = 8, SMALL = 256, NEARER = 6, MOST_DIRECTIONS = 4096 };
+/* Points at most; n * m up to which two are looked at. */
 
 /* ---- the state of a check -------------------------------------------------------------------- */
 
@@ -76,11 +77,72 @@ static bool start_point(wg__subject *s)
     return true;
 }
 
+/* Runs the function at the point. False: it fails there. */
+static bool try_values(wg__subject *s)
+{
+    s->c->trying = true;
+    bool good = wg__eval_point(&s->f) && wg__eval_run(&s->f, s->d.at);
+    s->c->trying = false;
+    return good;
+}
+
+/* A point at which the function can be had, if there is one. */
+static void sample(wg__subject *s)
+{
+    wg__check *c = s->c;
+    for (bool again = true; again && !c->status;) {
+        wg__check_sample(c);
+        bool good = try_values(s), nan = false;
+        for (size_t k = 0; k < s->m && good; k++)
+            nan |= isnan(s->d.at[k]) != 0;
+        again = (!good && !c->zeros && wg__check_discrete(c)) || (nan && wg__check_next_range(c));
+        c->zeros |= !good;
+    }
+}
+
+/* The slope per relative step at the point, moved nearer to 0; 0 when it cannot be had. */
+static double slope_near(wg__subject *s, double nearer, double *value)
+{
+    wg__check *c = s->c;
+    double sum = 0;
+    for (size_t i = 0; i < c->leaves.len; i++)
+        for (size_t k = 0; k < c->leaves.data[i].count && c->leaves.data[i].target; k++)
+            c->leaves.data[i].x[k] *= nearer;
+    for (size_t k = 0; k < s->m; k++)
+        s->cot[k] = wg__check_signed(c);
+    c->trying = true;
+    bool good = wg__eval_point(&s->v) && wg__subject_vjp(s, s->cot, s->other);
+    c->trying = false;
+    const double *dx = s->other;
+    for (size_t j = 0; j < s->nxs && good; j++)
+        for (size_t k = 0; k < s->xsizes[j]; k++)
+            sum += fabs(*dx++) * c->leaves.data[s->xs[j]].size;
+    *value = 0;
+    for (size_t k = 0; k < s->m && good; k++)
+        *value = fmax(*value, fabs(s->d.at[k]));
+    return good && isfinite(sum) && isfinite(*value) ? sum : 0;
+}
+
+/* How steep the function gets: where it is flat, its derivative has rounding errors of that size.
+ * What lies outside the points that are drawn counts within limits. */
+static void find_steepest(wg__subject *s)
+{
+    bool inside = s->c->job->domain || s->c->job->o.sample || s->c->range;
+    double limit = fmax(s->value, s->steepest), value;
+    for (int i = 0; i < 2 * NEARER && !s->c->status; i++) {
+        sample(s);
+        double slope = slope_near(s, inside || i % 2 == 0 ? 1 : exp2(-i / 2), &value);
+        limit = i % 2 ? limit : fmax(limit, fmax(slope, value));
+        s->steepest = fmax(s->steepest, slope);
+    }
+    s->steepest = fmin(s->steepest, 1e4 * limit);
+}
+
 /* False: the check is over. */
 static bool check_point(wg__subject *s, bool again)
 {
     wg__check *c = s->c;
-    wg__check_sample(c);
+    sample(s);
     wg__found found = wg__diff_point(&s->d);
     if (found == WG__NOT_FINITE)
         wg__compare_values(s);
@@ -113,12 +175,13 @@ static void tell_unseen(const wg__subject *s)
 
 static void check_points(wg__subject *s)
 {
-    bool small = s->n * s->m <= SMALL;
+    bool small = s->n * s->m <= SMALL || wg__check_discrete(s->c);
+    find_steepest(s);
     for (int p = 0; p < POINTS; p++) {
         bool again = p == 1 && small; /* a slot seen twice must be right twice */
         if (p > small && all_seen(s))
             return;
-        if (!check_point(s, again) || s->c->failed)
+        if (s->c->status || !check_point(s, again) || s->c->failed)
             return;
     }
     tell_unseen(s);
@@ -143,23 +206,26 @@ static void check_subject(wg__subject *s)
     wg__check *c = s->c;
     if (!wg__subject_record(s) || !wg__subject_slots(s))
         return;
+    s->watch.ctx = c->ctx;
     if (wg__eval_open(&s->f, c, s->ys, s->ysizes, s->nys, true) &&
         wg__eval_open(&s->v, c, s->dxs, s->xsizes, s->nv, false) &&
         wg__eval_open(&s->j, c, s->tys, s->ysizes, s->nj, false) && make_room(s) &&
-        wg__diff_open(&s->d, c, &s->f, s->xs, s->nxs))
+        wg__watch_open(&s->watch, c, s->ys, s->nys, s->dxs, s->xs, s->nxs) &&
+        wg__diff_open(&s->d, c, &s->f, &s->watch, s->xs, s->nxs))
         check_points(s);
     wg__eval_close(&s->f);
     wg__eval_close(&s->v);
     wg__eval_close(&s->j);
+    wg__watch_close(&s->watch);
 }
 
 /* The size that a derivative of `of` would have naturally: what is far below is rounding. */
-static double natural(const wg__subject *of)
+static double natural(const wg__subject *of, double size)
 {
     double least = INFINITY;
     for (size_t j = 0; j < of->nxs; j++)
         least = fmin(least, of->c->leaves.data[of->xs[j]].size);
-    return of->value / least;
+    return size / least;
 }
 
 /* The answers of `of` as functions of its targets and of what they are linear in. */
@@ -167,7 +233,9 @@ static void check_second(const wg__subject *of, const wg_var *answers, size_t n,
                          const size_t *linear, size_t nlinear, const wg__labels *labels)
 {
     wg__check *c = of->c;
-    wg__subject s = {.c = c, .labels = labels, .value = natural(of)};
+    wg__subject s = {.c = c, .labels = labels};
+    s.value = natural(of, of->value);
+    s.steepest = natural(of, of->steepest);
     wg_var *ys = wg__check_take(c, n, sizeof *ys);
     s.xs = wg__check_take(c, of->nxs + nlinear, sizeof *s.xs);
     if (!ys || !s.xs)
@@ -211,7 +279,7 @@ static void check_all(wg__check *c)
 
 /* ---- entry points ---------------------------------------------------------------------------- */
 
-wg_status wg__check_graph(wg_ctx *ctx, wg__check_job *job, wg_check_report *report)
+static wg_status check_outputs(wg_ctx *ctx, wg__check_job *job, wg_check_report *report)
 {
     wg__check c = {.ctx = ctx, .job = job, .report = report, .random = job->o.seed};
     job->aliased = false;
@@ -228,13 +296,45 @@ wg_status wg__check_graph(wg_ctx *ctx, wg__check_job *job, wg_check_report *repo
     return c.status;
 }
 
+static bool is_float(const wg_tape *t, wg_var v)
+{
+    uint32_t id = wg__find(t, v);
+    return id != WG__NONE && wg_dtype_is_float(wg__type_at(t, id)->dtype);
+}
+
+/* Beside a large output a small one is lost in the tolerance: each is looked at alone, too. */
+wg_status wg__check_graph(wg_ctx *ctx, wg__check_job *job, wg_check_report *report)
+{
+    wg__check_job one = *job;
+    wg_status status = check_outputs(ctx, job, report);
+    one.nouts = 1;
+    for (size_t i = 0; i < job->nouts && job->alone && job->nouts > 1 && !status; i++) {
+        one.outs = &job->outs[i];
+        if (report->verdict == WG_CHECK_PASSED && is_float(job->tape, job->outs[i]))
+            status = check_outputs(ctx, &one, report);
+    }
+    return status;
+}
+
+bool wg__check_options_ok(const wg_gradcheck_options *o, wg_check_report *report)
+{
+    const char *wrong = o->directions > MOST_DIRECTIONS            ? "too many directions"
+                        : !isfinite(o->rtol) || !isfinite(o->atol) ? "tolerances must be finite"
+                                                                   : NULL;
+    if (!wrong)
+        return true;
+    report->verdict = WG_CHECK_ERROR;
+    snprintf(report->message, sizeof report->message, "options: %s", wrong);
+    return false;
+}
+
 void wg__check_defaults(wg_gradcheck_options *to, const wg_gradcheck_options *from)
 {
     wg_gradcheck_options o = WG_GRADCHECK_DEFAULTS;
     if (from)
         memcpy(&o, from, from->struct_size < sizeof o ? from->struct_size : sizeof o);
     o.struct_size = sizeof o;
-    o.rtol = o.rtol > 0 ? o.rtol : 1e-6;
+    o.rtol = o.rtol == 0 || o.rtol < 0 ? 1e-6 : o.rtol;
     o.order = o.order == 1 ? 1 : 2;
     o.exhaustive = o.exhaustive > 0 ? o.exhaustive : 64;
     o.directions = o.directions > 0 ? o.directions : 4;
@@ -245,11 +345,19 @@ wg_status wg_gradcheck(const wg_tape *tape, const wg_var *outs, size_t nouts, co
                        size_t nxs, const wg_gradcheck_options *options, wg_check_report *report)
 {
     wg_check_report ignored;
-    wg__check_job job = {.tape = tape, .outs = outs, .nouts = nouts, .xs = xs, .nxs = nxs};
+    wg__check_job job = {.tape = tape,
+                         .outs = outs,
+                         .nouts = nouts,
+                         .xs = xs,
+                         .nxs = nxs,
+                         .alone = true,
+                         .ranges = true};
     report = report ? report : &ignored;
     memset(report, 0, sizeof *report);
     if (!tape)
         return WG_INVALID;
     wg__check_defaults(&job.o, options);
+    if (!wg__check_options_ok(&job.o, report))
+        return WG_INVALID;
     return wg__check_graph(tape->ctx, &job, report);
 }

@@ -9,7 +9,9 @@ libwg_la_SOURCES += \
     src/check/check_op.c \
     src/check/check_point.c \
     src/check/check_record.c \
+    src/check/check_single.c \
     src/check/check_subject.h \
+    src/check/check_watch.c \
     src/check/checking.h \
     src/check/gradcheck.c \
     src/check/mutant.c \
