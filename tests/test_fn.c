@@ -1,36 +1,8 @@
 /* Sub-tapes: fn, captures, call, inline, scan, and their derivatives. */
-#include <check.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <wengert.h>
+#include "on_tape.h"
 #include "rng.h"
-#include "tape/tape.h"
-
-static wg_ctx *ctx;
-static wg_tape *t;
-
-static void setup(void)
-{
-    ctx = wg_ctx_new(NULL);
-    t = wg_tape_new(ctx);
-}
-
-static void teardown(void)
-{
-    char message[256] = "";
-    ck_assert_msg(wg__verify(t, message, sizeof message) == WG_OK, "%s", message);
-    wg_tape_free(t);
-    wg_ctx_free(ctx);
-}
-
-static double at(wg_var v, int64_t i)
-{
-    const wg_tensor *x = wg_value(v);
-    ck_assert_msg(x != NULL, "%s", wg_tape_error(t));
-    return wg_tensor_get(x, i);
-}
 
 static void same(wg_var a, wg_var b, double tol, const char *what)
 {
@@ -40,14 +12,6 @@ static void same(wg_var a, wg_var b, double tol, const char *what)
     for (int64_t i = 0; i < wg_shape_count(type.shape); i++)
         ck_assert_msg(fabs(at(a, i) - at(b, i)) <= tol * (1 + fabs(at(b, i))),
                       "%s [%lld]: %.17g, %.17g", what, (long long)i, at(a, i), at(b, i));
-}
-
-static void expect_error(wg_status status, const char *part)
-{
-    ck_assert_int_eq(wg_tape_status(t), status);
-    ck_assert_msg(strstr(wg_tape_error(t), part), "\"%s\" is not in \"%s\"", part,
-                  wg_tape_error(t));
-    wg_tape_clear_error(t);
 }
 
 static wg_var random_const(wg_dtype dtype, wg_shape shape, uint64_t seed)
@@ -570,9 +534,7 @@ END_TEST
 int main(void)
 {
     Suite *s = suite_create("fn");
-    TCase *c = tcase_create("fn");
-    tcase_add_checked_fixture(c, setup, teardown);
-    tcase_set_timeout(c, 60);
+    TCase *c = case_on_tape(s, 60);
     tcase_add_test(c, a_call_is_its_body);
     tcase_add_test(c, captures_reach_through_levels);
     tcase_add_test(c, an_op_on_outer_values_stays_outside);
@@ -590,10 +552,5 @@ int main(void)
     tcase_add_test(c, shared_bodies_stay_shared);
     tcase_add_test(c, misuse_of_scan);
     tcase_add_test(c, resizing_reaches_into_sub_tapes);
-    suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,29 +1,8 @@
 /* Differentiation as graph: reverse, forward, higher order, the three absent answers, origins. */
-#include <check.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <wengert.h>
+#include "on_tape.h"
 #include "rng.h"
-#include "tape/tape.h"
-
-static wg_ctx *ctx;
-static wg_tape *t;
-
-static void setup(void)
-{
-    ctx = wg_ctx_new(NULL);
-    t = wg_tape_new(ctx);
-}
-
-static void teardown(void)
-{
-    char message[256] = "";
-    ck_assert_msg(wg__verify(t, message, sizeof message) == WG_OK, "%s", message);
-    wg_tape_free(t);
-    wg_ctx_free(ctx);
-}
 
 static wg_var scalar(const char *name, double value)
 {
@@ -37,21 +16,6 @@ static double value(wg_var v)
     double x = wg_value_scalar(v);
     ck_assert_msg(!isnan(x), "%s", wg_tape_error(t));
     return x;
-}
-
-static double at(wg_var v, int64_t i)
-{
-    const wg_tensor *x = wg_value(v);
-    ck_assert_msg(x != NULL, "%s", wg_tape_error(t));
-    return wg_tensor_get(x, i);
-}
-
-static void expect_error(wg_status status, const char *part)
-{
-    ck_assert_int_eq(wg_tape_status(t), status);
-    ck_assert_msg(strstr(wg_tape_error(t), part), "\"%s\" is not in \"%s\"", part,
-                  wg_tape_error(t));
-    wg_tape_clear_error(t);
 }
 
 /* ---- closed forms ------------------------------------------------------------------------------ */
@@ -410,9 +374,7 @@ END_TEST
 int main(void)
 {
     Suite *s = suite_create("grad");
-    TCase *c = tcase_create("grad");
-    tcase_add_checked_fixture(c, setup, teardown);
-    tcase_set_timeout(c, 60);
+    TCase *c = case_on_tape(s, 60);
     tcase_add_test(c, derivatives_to_order_five);
     tcase_add_test(c, fan_out_adds_up);
     tcase_add_test(c, broadcast_operands_get_sums);
@@ -431,10 +393,5 @@ int main(void)
     tcase_add_test(c, misuse_is_an_error);
     tcase_add_test(c, backward_nodes_know_where_they_come_from);
     tcase_add_test(c, only_what_is_asked_for_is_recorded);
-    suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

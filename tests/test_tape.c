@@ -1,37 +1,8 @@
 /* The tape: recording, literals, errors, names, scopes, marks, registry, resize, equality, verify. */
-#include <check.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <wengert.h>
+#include "on_tape.h"
 #include "rng.h"
-#include "tape/tape.h"
-
-static wg_ctx *ctx;
-static wg_tape *t;
-
-static void setup(void)
-{
-    ctx = wg_ctx_new(NULL);
-    t = wg_tape_new(ctx);
-}
-
-static void teardown(void)
-{
-    char message[256] = "";
-    ck_assert_msg(wg__verify(t, message, sizeof message) == WG_OK, "%s", message);
-    wg_tape_free(t);
-    wg_ctx_free(ctx);
-}
-
-static void expect_error(wg_status status, const char *part)
-{
-    ck_assert_int_eq(wg_tape_status(t), status);
-    ck_assert_msg(strstr(wg_tape_error(t), part), "\"%s\" is not in \"%s\"", part,
-                  wg_tape_error(t));
-    wg_tape_clear_error(t);
-}
 
 /* ---- recording ------------------------------------------------------------------------------ */
 
@@ -551,9 +522,7 @@ END_TEST
 int main(void)
 {
     Suite *s = suite_create("tape");
-    TCase *c = tcase_create("tape");
-    tcase_add_checked_fixture(c, setup, teardown);
-    tcase_set_timeout(c, 120);
+    TCase *c = case_on_tape(s, 120);
     tcase_add_test(c, a_node_is_small);
     tcase_add_test(c, types_are_inferred_at_once);
     tcase_add_test(c, literals_take_dtype_and_tape);
@@ -574,10 +543,5 @@ int main(void)
     tcase_add_test(c, equality_sees_every_difference);
     tcase_add_test(c, the_verifier_sees_broken_tapes);
     tcase_add_test(c, a_million_nodes_in_a_chain);
-    suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -98,7 +98,7 @@ WG_API wg_status wg_set(wg_var var, const void *data, size_t bytes);
 /* Bound anew at each run. The name must be unique among inputs and params of the tape. */
 WG_API wg_var wg_input(wg_tape *tape, const char *name, wg_dtype dtype, wg_shape shape);
 
-/* How a parameter gets its first value. `kind` names a row of the table in src/exec/init.c. */
+/* How a parameter gets its first value. `kind` names a row of the table in src/tape/init_kinds.c. */
 typedef struct wg_init {
     const char *kind;
     double a, b;
