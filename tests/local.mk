@@ -36,7 +36,7 @@ house_list = \
     tools/dev/check-lists
 
 dist_check_SCRIPTS = $(script_list) $(house_list)
-EXTRA_DIST += tests/fault.h tests/on_tape.h tests/rng.h tests/running.h tests/text_tapes.h tests/equivalents.txt tests/lsan.supp tests/cli tests/oracle tests/text
+EXTRA_DIST += tests/fault.h tests/on_tape.h tests/rng.h tests/running.h tests/suite.h tests/text_tapes.h tests/equivalents.txt tests/lsan.supp tests/cli tests/oracle tests/text
 
 # Whatever names no libraries of its own is a test, and sees the inside.
 LDADD = libwg.la $(CHECK_LIBS) $(LIBM)

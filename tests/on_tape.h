@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <wengert.h>
+#include "suite.h"
 #include "tape/tape.h"
 
 static wg_ctx *ctx;
@@ -51,15 +52,6 @@ static inline TCase *case_on_tape(Suite *suite, int seconds)
     tcase_set_timeout(c, seconds);
     suite_add_tcase(suite, c);
     return c;
-}
-
-static inline int run_suite(Suite *suite)
-{
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

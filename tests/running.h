@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <wengert.h>
+#include "suite.h"
 
 static wg_ctx *ctx;
 static wg_tape *t;
@@ -70,15 +71,6 @@ static inline wg_var apply1(const char *op, wg_var x)
     wg_var out;
     wg_apply(x.tape, op, &x, 1, NULL, 0, &out, 1);
     return out;
-}
-
-static inline int run_suite(Suite *suite)
-{
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

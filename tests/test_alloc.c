@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <wengert.h>
+#include "suite.h"
 #include "fault.h"
 
 /* A small model with everything: scopes, consts, broadcasting, a scan, composites, effects. */
@@ -173,9 +174,5 @@ int main(void)
     tcase_add_test(c, test_checking);
     tcase_add_test(c, test_registering);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

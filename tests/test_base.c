@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
 #include "base/ctx.h"
 #include "base/pool.h"
 #include "base/str.h"
@@ -363,9 +364,5 @@ int main(void)
     tcase_add_test(t, version_is_that_of_the_header);
     tcase_add_test(t, each_allocation_may_fail);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <wengert.h>
+#include "suite.h"
 #include "draw/picture.h"
 #include "fault.h"
 
@@ -738,9 +739,5 @@ int main(void)
     suite_add_tcase(suite, drawn);
     suite_add_tcase(suite, names);
     suite_add_tcase(suite, text);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

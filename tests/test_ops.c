@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <wengert.h>
+#include "suite.h"
 #include "tape/tape.h"
 
 /* ---- helpers ------------------------------------------------------------------------------------- */
@@ -384,9 +385,5 @@ int main(void)
     tcase_add_loop_test(t, gradients_of_slices, 0, COUNT(cuts));
     tcase_add_test(t, reshape_infers_with_symbols);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

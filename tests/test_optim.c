@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <wengert.h>
+#include "suite.h"
 #include "fault.h"
 
 enum { N = 4, M = 3, STEPS = 10 };
@@ -480,9 +481,5 @@ int main(void)
     tcase_add_test(c, values_of_other_tapes);
     tcase_add_test(c, memory_failures_are_errors);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <wengert.h>
+#include "suite.h"
 #include "check/mutant.h"
 #include "tensor/tensor.h"
 
@@ -306,9 +307,5 @@ int main(void)
     tcase_add_test(t, exceptions_exist);
     tcase_add_loop_test(t, wrong_kernels_are_noticed, 0, ops);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

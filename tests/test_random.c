@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <wengert.h>
+#include "suite.h"
 #include "base/philox.h"
 
 enum { N = 20000, KEYS = 6 };
@@ -369,9 +370,5 @@ int main(void)
     tcase_add_loop_test(t, dropout_keeps_the_expectation, 0, 4);
     tcase_add_test(t, mistakes_are_told);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

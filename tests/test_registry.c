@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <wengert.h>
+#include "suite.h"
 #include "check/checking.h"
 #include "rng.h"
 #include "tensor/tensor.h"
@@ -434,9 +435,5 @@ int main(void)
     tcase_add_loop_test(t, expansions_agree_with_kernels, 0, n);
     tcase_add_loop_test(t, draws_do_not_move, 0, n);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

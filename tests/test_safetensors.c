@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "suite.h"
 #include "fault.h"
 #include "rng.h"
 #include "tensor/safetensors.h"
@@ -449,9 +450,5 @@ int main(void)
     tcase_add_test(t, a_full_disk_changes_nothing);
     tcase_add_test(t, each_allocation_may_fail);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

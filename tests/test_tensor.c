@@ -10,6 +10,7 @@
 
 #include <wengert/op.h>
 
+#include "suite.h"
 #include "fault.h"
 #include "rng.h"
 #include "tensor/tensor.h"
@@ -952,9 +953,5 @@ int main(void)
         groups[i](t);
         suite_add_tcase(suite, t);
     }
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 
 #include <wengert.h>
 #include <wengert/ops.h>
+#include "suite.h"
 #include "fault.h"
 #include "text_tapes.h"
 
@@ -777,9 +778,5 @@ int main(void)
     tcase_add_test(t, files);
     tcase_add_test(t, large_tapes);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

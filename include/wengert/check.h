@@ -1,5 +1,9 @@
 /* The gradient checker: derivatives against central differences in f64, VJP against JVP, second
- * order; and mutants, which check the checker. NaN never passes. */
+ * order; and mutants, which check the checker. NaN never passes.
+ *
+ * What it does not see: wrong forward values that agree with their own derivative (compare those
+ * with an independent source), orders above the second, values outside the ranges it draws from,
+ * and an error in one element that drowns in the rounding of a large sum. */
 #ifndef WENGERT_CHECK_H
 #define WENGERT_CHECK_H
 

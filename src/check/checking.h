@@ -1,7 +1,8 @@
 /* The gradient checker's inside: one check of one graph (wg__check), made of a copy of the
  * graph in f64 (check_graph.c, check_hold.c), numbers for its leaves (check_point.c), programs
- * over it (check_eval.c), differences (check_diff.c) and subjects (check_subject.h). check_op.c
- * checks an op on its cases; mutate.c breaks ops on purpose. For src/check and tests. */
+ * over it (check_eval.c), differences (check_diff.c) between kinks (check_watch.c), and subjects
+ * (check_subject.h). check_op.c checks an op on its cases, check_single.c its f32 loops; mutate.c
+ * breaks ops on purpose. For src/check and tests. */
 #ifndef WG_CHECK_CHECK_H
 #define WG_CHECK_CHECK_H
 
