@@ -1,9 +1,69 @@
-# Benchmarks: bench/NAME is made from bench/NAME.c, by `make bench' alone.
+# Benchmarks: bench/NAME is made from bench/NAME.c and what they share; `make bench' runs them all
+# with $(BENCH_OPTIONS) (docs/performance.md). They are no part of `make all'.
 
-bench_list =
+bench_list = \
+    bench/kernels \
+    bench/record \
+    bench/small \
+    bench/steps
 
 EXTRA_PROGRAMS = $(bench_list)
-CLEANFILES += $(bench_list)
+EXTRA_LTLIBRARIES = libwgbench.la
+CLEANFILES += $(bench_list) libwgbench.la bench/small_native.$(OBJEXT) bench/small_fast.$(OBJEXT)
 
-bench: $(bench_list)
-.PHONY: bench
+# The peers' libraries, called directly; libgomp is oneDNN's, whose threads we count.
+bench_peers = $(DNNL_LIBS) $(OPENBLAS_LIBS) $(GOMP_LIBS)
+
+libwgbench_la_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS)
+libwgbench_la_SOURCES = \
+    bench/bench.c \
+    bench/bench.h \
+    bench/bench_lib.c \
+    bench/bench_rates.c \
+    bench/graphs.c \
+    bench/graphs.h
+libwgbench_la_LIBADD = libwengert.la $(bench_peers) $(ARGP_LIBS) $(THREAD_LIBS) $(LIBM)
+
+bench_kernels_LDADD = libwgbench.la
+bench_record_LDADD = libwgbench.la
+
+bench_small_SOURCES = \
+    bench/small.c \
+    bench/small.h \
+    bench/small_logistic.c \
+    bench/small_lstm.c \
+    bench/small_mixture.c \
+    bench/small_rosenbrock.c \
+    bench/small_scalar20.c
+bench_small_LDADD = bench/small_native.$(OBJEXT) bench/small_fast.$(OBJEXT) libwgbench.la $(LIBM)
+
+# The hand-written functions once more, with the flags that a user in a hurry would give: after
+# $(CFLAGS), so that they win.
+EXTRA_DIST += bench/small_hand.c
+small_hand = $(CC) $(AM_CPPFLAGS) $(CPPFLAGS) $(CFLAGS) -O3 -march=native
+
+bench/small_native.$(OBJEXT): bench/small_hand.c $(bench_small_SOURCES) bench/$(am__dirstamp)
+	$(AM_V_CC)$(small_hand) -DSMALL_VARIANT=native -c -o $@ $(srcdir)/bench/small_hand.c
+bench/small_fast.$(OBJEXT): bench/small_hand.c $(bench_small_SOURCES) bench/$(am__dirstamp)
+	$(AM_V_CC)$(small_hand) -ffast-math -DSMALL_VARIANT=fast -c -o $@ $(srcdir)/bench/small_hand.c
+
+bench_steps_SOURCES = \
+    bench/hand_mlp.c \
+    bench/hand_mlp.h \
+    bench/step_models.c \
+    bench/step_models.h \
+    bench/steps.c \
+    bench/torch_peer.c \
+    bench/torch_peer.h
+bench_steps_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS) -DBENCH_DIR='"$(abs_top_srcdir)/bench"'
+bench_steps_LDADD = libwgbench.la
+EXTRA_DIST += bench/peer_torch.py bench/plot.py
+
+bench-programs: $(bench_list)
+
+bench: bench-programs
+	@for name in record small kernels steps; do \
+	    echo "== bench/$$name $(BENCH_OPTIONS)" >&2; bench/$$name $(BENCH_OPTIONS) || exit 1; \
+	done
+
+.PHONY: bench bench-programs

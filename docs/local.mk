@@ -6,5 +6,6 @@ EXTRA_DIST += \
     docs/conventions.md \
     docs/language.md \
     docs/ops.md \
+    docs/performance.md \
     docs/tutorial.md \
     docs/tutorial.svg

@@ -23,9 +23,10 @@ static const wg_op_check mish_check = {.struct_size = WG_OP_CHECK, .cases = mish
 
 /* n elements; strides in bytes, 0 where an operand is broadcast. */
 #define SOFTSIGN(NAME, T)                                                                          \
-    static void NAME(size_t n, char *const *data, const ptrdiff_t *stride, void *user)             \
+    static void NAME(size_t n, char *const *data, const ptrdiff_t *stride, const double *attrs,    \
+                     void *user)                                                                   \
     {                                                                                              \
-        (void)user;                                                                                \
+        (void)attrs, (void)user; /* there are none */                                              \
         for (size_t i = 0; i < n; i++) {                                                           \
             const T x = *(const T *)(const void *)(data[0] + (ptrdiff_t)i * stride[0]);            \
             *(T *)(void *)(data[1] + (ptrdiff_t)i * stride[1]) = x / (1 + (x < 0 ? -x : x));       \

@@ -272,9 +272,10 @@ static void run(example *e, wg_ctx *ctx, const double *x, size_t n, bool map)
 /* ---- the slip ---------------------------------------------------------------------------------- */
 
 /* N(x; mu, sigma) as an op of this program. data: x, mu, sigma, the density. */
-static void density(size_t n, char *const *data, const ptrdiff_t *stride, void *user)
+static void density(size_t n, char *const *data, const ptrdiff_t *stride, const double *attrs,
+                    void *user)
 {
-    (void)user;
+    (void)attrs, (void)user;
     for (size_t i = 0; i < n; i++) {
         double a[3], y;
         for (int k = 0; k < 3; k++)

@@ -6,7 +6,8 @@
  *   - Argument order: the object, then inputs, each array followed by its length, then options,
  *     then outputs; a callback is followed by its payload.
  *   - Ownership: a returned pointer is borrowed unless the comment says "owned"; every owned type
- *     has one `_free`, which takes NULL. Arrays and strings passed in are copied.
+ *     has one `_free`, which takes NULL. Arrays and strings passed in are copied (but for
+ *     wg_bind: runs read an input's elements where they are).
  *   - Errors: fallible calls return a wg_status, or an invalid handle / NULL. The message sits in
  *     the tape, session or state that failed, never in a global. Nothing prints, exits or aborts.
  *   - Threads: a tape, a session and a state have one user at a time; programs and contexts are

@@ -25,6 +25,14 @@ AC_DEFUN([WG_MODULE], [
 PKG_CHECK_MODULES([$1], [$2], [], [WG_MISSING([$3])])
 ])
 
+# WG_LIBRARY(VARIABLE, FUNCTION, LIBRARY, HEADER, PACKAGE): VARIABLE_LIBS, for what pkg-config does
+# not know.
+AC_DEFUN([WG_LIBRARY], [
+AC_CHECK_HEADER([$4],
+    [AC_CHECK_LIB([$3], [$2], [$1_LIBS=-l$3], [WG_MISSING([$5])])], [WG_MISSING([$5])])
+AC_SUBST([$1_LIBS])
+])
+
 # WG_TOOL(PROGRAM, PACKAGE, PRODUCT): a generator, not needed where its product is in the tarball.
 AC_DEFUN([WG_TOOL], [
 AC_CHECK_PROG([wg_have_$1], [$1], [yes], [no])

@@ -118,6 +118,7 @@ static const wg_op ops[] = {
      .sig = "argmax(x: num; axis: axis, keepdims: bool = false) -> y",
      .doc = "Index of the greatest element along an axis, as i32: the first NaN, else the first of "
             "equals. An empty axis is an error.",
+     .flags = WG_OP_TOTAL,
      .infer = infer_arg,
      WG__KERNELS(argmax_rows),
      .check = &argmax_check},
@@ -125,6 +126,7 @@ static const wg_op ops[] = {
      .sig = "argmin(x: num; axis: axis, keepdims: bool = false) -> y",
      .doc = "Index of the least element along an axis, as i32: the first NaN, else the first of "
             "equals. An empty axis is an error.",
+     .flags = WG_OP_TOTAL,
      .infer = infer_arg,
      WG__KERNELS(argmin_rows),
      .check = &argmin_check},
@@ -132,7 +134,7 @@ static const wg_op ops[] = {
      .sig = "cumsum(x: num; axis: axis, reverse: bool = false, exclusive: bool = false) -> y",
      .doc = "Running sums along an axis, from the end with reverse, without the element itself "
             "with exclusive. f32 is accumulated in f64, integers wrap.",
-     .flags = WG_OP_LINEAR,
+     .flags = WG_OP_LINEAR | WG_OP_TOTAL,
      .infer = infer_same,
      .vjp = cumsum_vjp,
      WG__KERNELS(cumsum_rows),

@@ -10,54 +10,31 @@
 NUM_BINARY(add, a + b, a + b);
 NUM_BINARY(sub, a - b, a - b);
 NUM_BINARY(mul, a * b, a * b);
-FLOAT_BINARY(mul0, a == 0 || b == 0 ? 0 : a * b);
+FLOAT_BINARY(mul0, SELECT((a != 0) & (b != 0), a * b, 0));
 FLOAT_BINARY(div, a / b);
 FLOAT_BINARY(pow, pow(a, b));
 NUM_UNARY(neg, -a, -a);
 NUM_UNARY(square, a * a, a * a);
 FLOAT_UNARY(reciprocal, 1 / a);
-NUM_UNARY(abs, a < 0 ? -a : a, fabs(a));
-NUM_UNARY(sign, (a > 0) - (a < 0), a > 0 ? 1 : a < 0 ? -1 : a);
-NUM_BINARY(maximum, a > b ? a : b, a > b || a != a ? a : b);
-NUM_BINARY(minimum, a < b ? a : b, a < b || a != a ? a : b);
+NUM_UNARY(abs, SELECT(a < 0, -a, a), fabs(a));
+NUM_UNARY(sign, SELECT(a > 0, 1, SELECT(a < 0, -1, 0)), SELECT(a > 0, 1, SELECT(a < 0, -1, a)));
+NUM_BINARY(maximum, SELECT(a > b, a, b), SELECT((a > b) | (a != a), a, b));
+NUM_BINARY(minimum, SELECT(a < b, a, b), SELECT((a < b) | (a != a), a, b));
+/* p is lo, q is hi; NaN passes. */
+FLOAT_UNARY_WITH(clamp, 2, SELECT(a < p, p, SELECT(a > q, q, a)));
 /* clang-format on */
 
-#define WHERE "a ? b : c"
-LOOP(where_bool, 3, uint8_t, uint8_t, uint8_t, uint8_t, a ? b : c)
-LOOP(where_i32, 3, uint8_t, int32_t, int32_t, int32_t, a ? b : c)
-LOOP(where_i64, 3, uint8_t, int64_t, int64_t, int64_t, a ? b : c)
-LOOP(where_f32, 3, uint8_t, float, float, float, a ? b : c)
-LOOP(where_f64, 3, uint8_t, double, double, double, a ? b : c)
+#define WHERE(NAME, T) KERNEL(where_##NAME, 3, uint8_t, T, T, T, T, 0, SELECT(a != 0, b, c))
+#define WHERE_ROW(TYPES, NAME) BLOCK_ROW(TYPES, where_##NAME, "SELECT(a != 0, b, c)")
+WHERE(bool, uint8_t)
+WHERE(i32, int32_t)
+WHERE(i64, int64_t)
+WHERE(f32, float)
+WHERE(f64, double)
 static const wg_kernel where_kernels[] = {
-    LOOP_ROW("bff->f", where_f32, WHERE),  LOOP_ROW("bdd->d", where_f64, WHERE),
-    LOOP_ROW("bii->i", where_i32, WHERE),  LOOP_ROW("bll->l", where_i64, WHERE),
-    LOOP_ROW("bbb->b", where_bool, WHERE),
+    WHERE_ROW("bff->f", f32), WHERE_ROW("bdd->d", f64),  WHERE_ROW("bii->i", i32),
+    WHERE_ROW("bll->l", i64), WHERE_ROW("bbb->b", bool),
 };
-
-/* x, lo and hi are compared in x's dtype; NaN passes. */
-typedef struct range {
-    double lo, hi;
-} range;
-#define CLAMP(NAME, TYPE)                                                                          \
-    static void NAME(size_t n, char *const *data, const ptrdiff_t *stride, void *user)             \
-    {                                                                                              \
-        const TYPE lo = (TYPE)((const range *)user)->lo, hi = (TYPE)((const range *)user)->hi;     \
-        const TYPE *x = (const void *)data[0];                                                     \
-        TYPE *y = (void *)data[1];                                                                 \
-        (void)stride;                                                                              \
-        for (size_t i = 0; i < n; i++)                                                             \
-            y[i] = x[i] < lo ? lo : x[i] > hi ? hi : x[i];                                         \
-    }
-CLAMP(clamp_f32, float)
-CLAMP(clamp_f64, double)
-
-static wg_status clamp_run(const wg_kernel_call *k)
-{
-    range bounds = {wg_attrs_float(k->attrs, "lo"), wg_attrs_float(k->attrs, "hi")};
-    run_dense(k, k->in[0].type->dtype == WG_F32 ? clamp_f32 : clamp_f64, &bounds);
-    return WG_OK;
-}
-static const wg_kernel clamp_kernels[] = {RUN_ROW("f->f", clamp_run), RUN_ROW("d->d", clamp_run)};
 
 static wg_status clamp_infer(wg_infer *q)
 {

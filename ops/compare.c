@@ -5,28 +5,31 @@
 
 /* ---- kernels ---------------------------------------------------------------------------------- */
 
+/* N operands of type A. */
+#define TO_BOOL(NAME, N, A, EXPR) KERNEL(NAME, N, A, A, A, uint8_t, A, 0, EXPR)
+
 #define COMPARE(NAME, EXPR)                                                                        \
-    LOOP2(NAME##_bool, uint8_t, uint8_t, EXPR)                                                     \
-    LOOP2(NAME##_i32, int32_t, uint8_t, EXPR)                                                      \
-    LOOP2(NAME##_i64, int64_t, uint8_t, EXPR)                                                      \
-    LOOP2(NAME##_f32, float, uint8_t, EXPR)                                                        \
-    LOOP2(NAME##_f64, double, uint8_t, EXPR)                                                       \
+    TO_BOOL(NAME##_bool, 2, uint8_t, EXPR)                                                         \
+    TO_BOOL(NAME##_i32, 2, int32_t, EXPR)                                                          \
+    TO_BOOL(NAME##_i64, 2, int64_t, EXPR)                                                          \
+    TO_BOOL(NAME##_f32, 2, float, EXPR)                                                            \
+    TO_BOOL(NAME##_f64, 2, double, EXPR)                                                           \
     static const wg_kernel NAME##_kernels[] = {                                                    \
-        LOOP_ROW("ff->b", NAME##_f32, #EXPR),  LOOP_ROW("dd->b", NAME##_f64, #EXPR),               \
-        LOOP_ROW("ii->b", NAME##_i32, #EXPR),  LOOP_ROW("ll->b", NAME##_i64, #EXPR),               \
-        LOOP_ROW("bb->b", NAME##_bool, #EXPR),                                                     \
+        BLOCK_ROW("ff->b", NAME##_f32, #EXPR),  BLOCK_ROW("dd->b", NAME##_f64, #EXPR),             \
+        BLOCK_ROW("ii->b", NAME##_i32, #EXPR),  BLOCK_ROW("ll->b", NAME##_i64, #EXPR),             \
+        BLOCK_ROW("bb->b", NAME##_bool, #EXPR),                                                    \
     }
 
-#define LOGIC(NAME, EXPR)                                                                          \
-    LOOP2(NAME##_bool, uint8_t, uint8_t, EXPR)                                                     \
-    static const wg_kernel NAME##_kernels[] = {LOOP_ROW("bb->b", NAME##_bool, #EXPR)}
+#define LOGIC(NAME, N, TYPES, EXPR)                                                                \
+    TO_BOOL(NAME##_bool, N, uint8_t, EXPR)                                                         \
+    static const wg_kernel NAME##_kernels[] = {BLOCK_ROW(TYPES, NAME##_bool, #EXPR)}
 
 #define TEST(NAME, EXPR)                                                                           \
-    LOOP1(NAME##_f32, float, uint8_t, EXPR)                                                        \
-    LOOP1(NAME##_f64, double, uint8_t, EXPR)                                                       \
+    TO_BOOL(NAME##_f32, 1, float, EXPR)                                                            \
+    TO_BOOL(NAME##_f64, 1, double, EXPR)                                                           \
     static const wg_kernel NAME##_kernels[] = {                                                    \
-        LOOP_ROW("f->b", NAME##_f32, #EXPR),                                                       \
-        LOOP_ROW("d->b", NAME##_f64, #EXPR),                                                       \
+        BLOCK_ROW("f->b", NAME##_f32, #EXPR),                                                      \
+        BLOCK_ROW("d->b", NAME##_f64, #EXPR),                                                      \
     }
 
 /* clang-format off */
@@ -37,12 +40,10 @@ COMPARE(less_equal, a <= b);
 COMPARE(greater, a > b);
 COMPARE(greater_equal, a >= b);
 
-LOGIC(logical_and, a && b);
-LOGIC(logical_or, a || b);
-LOGIC(logical_xor, !a != !b);
-
-LOOP1(logical_not_bool, uint8_t, uint8_t, !a)
-static const wg_kernel logical_not_kernels[] = {LOOP_ROW("b->b", logical_not_bool, "!a")};
+LOGIC(logical_and, 2, "bb->b", (a != 0) & (b != 0));
+LOGIC(logical_or, 2, "bb->b", (a != 0) | (b != 0));
+LOGIC(logical_xor, 2, "bb->b", (a != 0) ^ (b != 0));
+LOGIC(logical_not, 1, "b->b", a == 0);
 
 TEST(is_nan, a != a);
 TEST(is_finite, a - a == 0);

@@ -38,6 +38,14 @@ static void assign_jvp(wg_rule *r) { r->tout[0] = r->tin[1]; }
 
 static void stop_vjp(wg_rule *r) { r->din[0] = wg_disconnected(); }
 
+static bool view_same(const wg_attrs *attrs, const wg_type *in, const wg_strides *from,
+                      const wg_type *out, wg_strides *to)
+{
+    (void)attrs, (void)in, (void)out;
+    *to = *from;
+    return true;
+}
+
 static const wg_kernel assign_kernels[] = {
     {WG_KERNEL, .types = "**->*", .run = copy_last},
 };
@@ -64,11 +72,11 @@ static const wg_op ops[] = {
     {WG_OP, .sig = "assign(param, value) -> y",
      .doc = "Effect: the param takes the value at the end of a successful run (wg_assign). Its own "
             "value is the assigned one.",
-     .flags = WG_OP_EFFECT | WG_OP_IMPURE, .infer = infer_assign, .vjp = assign_vjp,
+     .flags = WG_OP_EFFECT | WG_OP_IMPURE | WG_OP_TOTAL, .infer = infer_assign, .vjp = assign_vjp,
      .jvp = assign_jvp, .kernels = assign_kernels, .nkernels = 1},
     {WG_OP, .sig = "stop_gradient(x) -> y", .doc = "Identity; its derivative is disconnected.",
-     .flags = WG_OP_VIEW, .infer = same_type, .vjp = stop_vjp, .kernels = stop_kernels,
-     .nkernels = 1, .check = &stop_check},
+     .flags = WG_OP_VIEW | WG_OP_TOTAL, .infer = same_type, .vjp = stop_vjp, .kernels = stop_kernels,
+     .nkernels = 1, .check = &stop_check, .view = view_same},
 };
 
 const wg__family wg__ops_core = {ops, sizeof ops / sizeof *ops};

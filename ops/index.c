@@ -1,4 +1,5 @@
-/* Ops that read, write or make positions: gather, scatter_add, one_hot, iota, element_count.
+/* Ops that read, write or make positions: gather, scatter_add, pick, one_hot, iota,
+ * element_count.
  * An index out of range stops the run with a message; it never reads or writes elsewhere. */
 #include "kernel.h"
 #include "rules.h"
@@ -39,6 +40,23 @@ static wg_status infer_scatter_add(wg_infer *q)
                          "updates is %s; to add into %s at indices %s it must be %s",
                          wg_infer_text(q, q->in[2]), wg_infer_text(q, q->in[0]),
                          wg_infer_text(q, q->in[1]), wg_infer_text(q, updates));
+}
+
+static wg_status infer_pick(wg_infer *q)
+{
+    const wg_shape *x = &q->in[0].shape;
+    wg_type index = {q->in[1].dtype, wg__no_dims()};
+    if (x->rank < 1)
+        return wg_infer_fail(q, WG_SHAPE, "x needs rank 1 or more, it is %s",
+                             wg_infer_text(q, q->in[0]));
+    for (int i = 0; i < x->rank - 1; i++)
+        wg_shape_push(&index.shape, x, i);
+    q->out[0] = (wg_type){q->in[0].dtype, index.shape};
+    if (wg_shape_equal(index.shape, q->in[1].shape))
+        return WG_OK;
+    return wg_infer_fail(q, WG_SHAPE, "index is %s; for x %s it must be %s",
+                         wg_infer_text(q, q->in[1]), wg_infer_text(q, q->in[0]),
+                         wg_infer_text(q, index));
 }
 
 static wg_status infer_one_hot(wg_infer *q)
@@ -95,6 +113,21 @@ static void gather_vjp(wg_rule *r)
     wg_type x = wg_typeof(r->in[0]);
     r->din[0] = wg_scatter_add_with(wg__filled(r->tape, x.dtype, x.shape, 0), r->in[1], r->dout[0],
                                     (int)wg_attrs_int(r->attrs, "axis"));
+}
+
+/* g where the position is the index, else 0: by comparison with an iota, whose shape carries the
+ * symbol of the last axis. */
+static void pick_vjp(wg_rule *r)
+{
+    wg_type x = wg_typeof(r->in[0]), index = wg_typeof(r->in[1]);
+    wg_shape classes = wg__no_dims(), column = index.shape;
+    if (!r->need[0])
+        return;
+    wg_shape_push(&classes, &x.shape, x.shape.rank - 1);
+    wg_shape_push_size(&column, 1);
+    wg_var iota = wg_iota_with(r->tape, classes, 0, index.dtype);
+    wg_var hit = wg_cast(wg_equal(wg_reshape(r->in[1], column), iota), x.dtype);
+    r->din[0] = wg_mul0(wg_reshape(r->dout[0], column), hit);
 }
 
 static void scatter_add_vjp(wg_rule *r)
@@ -165,6 +198,25 @@ SCATTER_ADD(scatter_add_d, double)
 SCATTER_ADD(scatter_add_i, int32_t)
 SCATTER_ADD(scatter_add_l, int64_t)
 
+/* x [m, n], index [m] -> y [m]: y[i] = x[i, index[i]]. */
+static wg_status pick(const wg_kernel_call *c)
+{
+    const wg_shape *s = &c->in[0].type->shape;
+    const int64_t n = s->dim[s->rank - 1], m = wg__count(&c->in[1]);
+    const size_t size = wg__elem(&c->in[0]);
+    const char *x = c->in[0].data;
+    char *y = c->out[0].data;
+    for (int64_t i = 0; i < m; i++) {
+        const int64_t index = wg__int_at(&c->in[1], i);
+        if (index < 0 || index >= n)
+            return wg_kernel_fail(
+                c, WG_RANGE, "index %lld (element %lld of index) is out of range for %lld classes",
+                (long long)index, (long long)i, (long long)n);
+        memcpy(y + (size_t)i * size, x + (size_t)(i * n + index) * size, size);
+    }
+    return WG_OK;
+}
+
 /* y[i] = value in y's dtype. */
 static void put(const wg_view *y, int64_t i, int64_t value)
 {
@@ -221,6 +273,7 @@ static const wg_kernel scatter_add_rows[] = {
     WG__ROW("did->d", scatter_add_d), WG__ROW("dld->d", scatter_add_d),
     WG__ROW("iii->i", scatter_add_i), WG__ROW("ili->i", scatter_add_i),
     WG__ROW("lil->l", scatter_add_l), WG__ROW("lll->l", scatter_add_l)};
+static const wg_kernel pick_rows[] = {WG__ROW("*i->*", pick), WG__ROW("*l->*", pick)};
 static const wg_kernel one_hot_rows[] = {WG__ROW("i->?", one_hot), WG__ROW("l->?", one_hot)};
 static const wg_kernel iota_rows[] = {WG__ROW("->?", iota)};
 static const wg_kernel element_count_rows[] = {WG__ROW("->?", element_count)};
@@ -242,6 +295,15 @@ WG__CASES(scatter_add,
     "graph case(x: f64[4], u: f64) -> (y) { const i: i32 = 3; y = scatter_add(x, i, u) }",
     "graph case(x: f64[1, 2, 1, 3, 1, 1, 2, 1], u: f64[1, 2, 1, 1, 1, 2, 1]) -> (y) "
         "{ const i: i32 = 1; y = scatter_add(x, i, u, axis=3) }");
+WG__CASES(pick,
+    "graph case(x: f64[4]) -> (y) { const i: i32 = 2; y = pick(x, i) }",
+    "graph case(x: f64[3, 4]) -> (y) { const i: i32[3] = [0, 3, 3]; y = pick(x, i) }",
+    "graph case(x: f64[2, 1]) -> (y) { const i: i64[2] = [0, 0]; y = pick(x, i) }",
+    "graph case(x: f64[0, 3], i: i32[0]) -> (y) { y = pick(x, i) }",
+    "graph case(x: f64[2, 2, 3]) -> (y) { const j: i32[4] = [2, 0, 1, 1]; "
+        "i = reshape(j, shape=[2, 2]); y = pick(x, i) }",
+    "graph case(x: f64[1, 2, 1, 1, 1, 1, 1, 3]) -> (y) { const j: i32[2] = [2, 0]; "
+        "i = reshape(j, shape=[1, 2, 1, 1, 1, 1, 1]); y = pick(x, i) }");
 WG__CASES(one_hot,
     "graph case() -> (y) { const i: i32[3] = [0, 2, 1]; y = one_hot(i, depth=3) }",
     "graph case() -> (y) { const i: i64[2] = [-1, 5]; y = one_hot(i, depth=3, dtype=f64) }",
@@ -261,7 +323,7 @@ static const wg_op ops[] = {
      .sig = "gather(x, indices: int; axis: axis = 0) -> y",
      .doc = "Elements of x at indices along an axis (numpy.take): the axis is replaced by those of "
             "indices. An index that is negative or past the end stops the run.",
-     .flags = WG_OP_LINEAR | WG_OP_VIEW,
+     .flags = WG_OP_LINEAR | WG_OP_VIEW | WG_OP_GATHER,
      .infer = infer_gather,
      .vjp = gather_vjp,
      WG__KERNELS(gather_rows),
@@ -277,15 +339,26 @@ static const wg_op ops[] = {
      WG__KERNELS(scatter_add_rows),
      .check = &scatter_add_check},
     {.struct_size = WG_OP,
+     .sig = "pick(x, index: int) -> y",
+     .doc = "One element of each row: x [..., C], index [...] -> [...], x[..., index[...]] "
+            "(numpy.take_along_axis on the last axis). An index outside 0 to C - 1 stops the run.",
+     .flags = WG_OP_LINEAR | WG_OP_PICK,
+     .infer = infer_pick,
+     .vjp = pick_vjp,
+     WG__KERNELS(pick_rows),
+     .check = &pick_check},
+    {.struct_size = WG_OP,
      .sig = "one_hot(indices: int; depth: int, dtype: dtype = f32) -> y",
      .doc = "A new last axis of size depth with 1 at the index and 0 elsewhere; an index out of "
             "range gives zeros.",
+     .flags = WG_OP_TOTAL,
      .infer = infer_one_hot,
      WG__KERNELS(one_hot_rows),
      .check = &one_hot_check},
     {.struct_size = WG_OP,
      .sig = "iota(; shape: shape, axis: int = 0, dtype: dtype = i32) -> y",
      .doc = "0, 1, 2, ... along an axis of a shape of rank 1 or more, repeated along the others.",
+     .flags = WG_OP_TOTAL | WG_OP_IOTA,
      .infer = infer_iota,
      WG__KERNELS(iota_rows),
      .check = &iota_check},
@@ -294,6 +367,7 @@ static const wg_op ops[] = {
      .doc =
          "The number of elements of a shape, as a value of rank 0. It follows the symbols of the "
          "shape where a literal would stay as it is.",
+     .flags = WG_OP_TOTAL,
      .infer = infer_element_count,
      WG__KERNELS(element_count_rows),
      .check = &element_count_check},

@@ -14,8 +14,8 @@
 /* A kernel without and with scratch memory; the kernels of an op; and the check data of an op that
  * has test graphs only, as name_check. */
 /* clang-format off */
-#define WG__ROW(types, run) {WG_KERNEL, types, NULL, run, NULL, NULL}
-#define WG__ROW_SCRATCH(types, run, scratch) {WG_KERNEL, types, NULL, run, scratch, NULL}
+#define WG__ROW(TYPES, RUN) {WG_KERNEL, .types = TYPES, .run = RUN}
+#define WG__ROW_SCRATCH(TYPES, RUN, SCRATCH) {WG_KERNEL, .types = TYPES, .run = RUN, .scratch = SCRATCH}
 /* clang-format on */
 #define WG__KERNELS(rows) .kernels = rows, .nkernels = sizeof(rows) / sizeof *(rows)
 #define WG__CASES(name, ...)                                                                       \

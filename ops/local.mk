@@ -25,6 +25,9 @@ libwgops_la_SOURCES = $(wg_families) \
     ops/elementwise.h \
     ops/kernel.h \
     ops/rules.h \
+    ops/simd.h \
+    ops/simd_other.h \
+    ops/simd_x86.h \
     ops/subtape.h
 libwgops_la_CPPFLAGS = $(AM_CPPFLAGS) -DWG_BUILDING
 libwgops_la_CFLAGS = $(AM_CFLAGS) $(WG_KERNEL_CFLAGS) $(WG_LIB_CFLAGS)

@@ -23,36 +23,14 @@ FLOAT_UNARY(sinh, sinh(a));
 FLOAT_UNARY(cosh, cosh(a));
 FLOAT_UNARY(tanh, tanh(a));
 FLOAT_UNARY(erf, erf(a));
-FLOAT_UNARY(sigmoid, (a >= 0 ? 1 : exp(a)) / (1 + exp(-fabs(a))));
-FLOAT_UNARY(softplus, (a < 0 ? 0 : a) + log1p(exp(-fabs(a))));
-FLOAT_UNARY(relu, a < 0 ? 0 : a);
+FLOAT_UNARY(sigmoid, SELECT(a >= 0, 1, exp(-fabs(a))) / (1 + exp(-fabs(a))));
+FLOAT_UNARY(softplus, SELECT(a < 0, 0, a) + log1p(exp(-fabs(a))));
+FLOAT_UNARY(relu, SELECT(a < 0, 0, a));
 FLOAT_UNARY(floor, floor(a));
 FLOAT_UNARY(ceil, ceil(a));
 FLOAT_UNARY(round, rint(a));
+FLOAT_UNARY_WITH(leaky_relu, 1, SELECT(a > 0, a, p * a));
 /* clang-format on */
-
-#define LEAKY(NAME, TYPE)                                                                          \
-    static void NAME(size_t n, char *const *data, const ptrdiff_t *stride, void *user)             \
-    {                                                                                              \
-        const double *attribute = user;                                                            \
-        const TYPE slope = (TYPE)attribute[0];                                                     \
-        const TYPE *x = (const void *)data[0];                                                     \
-        TYPE *y = (void *)data[1];                                                                 \
-        (void)stride;                                                                              \
-        for (size_t i = 0; i < n; i++)                                                             \
-            y[i] = x[i] > 0 ? x[i] : slope * x[i];                                                 \
-    }
-LEAKY(leaky_relu_f32, float)
-LEAKY(leaky_relu_f64, double)
-
-static wg_status leaky_relu_run(const wg_kernel_call *k)
-{
-    double slope = wg_attrs_float(k->attrs, "slope");
-    run_dense(k, k->in[0].type->dtype == WG_F32 ? leaky_relu_f32 : leaky_relu_f64, &slope);
-    return WG_OK;
-}
-static const wg_kernel leaky_relu_kernels[] = {RUN_ROW("f->f", leaky_relu_run),
-                                               RUN_ROW("d->d", leaky_relu_run)};
 
 /* ---- cast ------------------------------------------------------------------------------------- */
 
@@ -68,34 +46,54 @@ static inline int64_t to_i64(double x)
     return x >= 0x1p63 ? INT64_MAX : x < -0x1p63 ? INT64_MIN : x != x ? 0 : (int64_t)x;
 }
 
-#define CASTS(FROM, TYPE, TO_I32, TO_I64)                                                          \
-    LOOP1(cast_##FROM##_bool, TYPE, uint8_t, a != 0)                                               \
-    LOOP1(cast_##FROM##_i32, TYPE, int32_t, TO_I32)                                                \
-    LOOP1(cast_##FROM##_i64, TYPE, int64_t, TO_I64)                                                \
-    LOOP1(cast_##FROM##_f32, TYPE, float, a)                                                       \
-    LOOP1(cast_##FROM##_f64, TYPE, double, a)
-CASTS(bool, uint8_t, a, a)
-CASTS(i32, int32_t, a, a)
-CASTS(i64, int64_t, a, a)
-CASTS(f32, float, to_i32(a), to_i64(a))
-CASTS(f64, double, to_i32(a), to_i64(a))
+#define CAST(MAKE, FROM, TO, A, R, T, EXPR) MAKE(cast_##FROM##_##TO, 1, A, A, A, R, T, 0, EXPR)
+#define CASTS_OF_INT(FROM, A)                                                                      \
+    CAST(KERNEL, FROM, bool, A, uint8_t, A, a != 0)                                                \
+    CAST(KERNEL, FROM, i32, A, int32_t, A, a)                                                      \
+    CAST(KERNEL, FROM, i64, A, int64_t, A, a)                                                      \
+    CAST(KERNEL, FROM, f32, A, float, A, a)                                                        \
+    CAST(KERNEL, FROM, f64, A, double, A, a)
+CASTS_OF_INT(i32, int32_t)
+CASTS_OF_INT(i64, int64_t)
+#define CASTS_OF_FLOAT(FROM, A)                                                                    \
+    CAST(KERNEL, FROM, bool, A, uint8_t, A, a != 0)                                                \
+    CAST(LOOP, FROM, i32, A, int32_t, A, to_i32(a))                                                \
+    CAST(LOOP, FROM, i64, A, int64_t, A, to_i64(a))                                                \
+    FLOAT_KERNEL(cast_##FROM##_##FROM, 1, A, FROM, 0, a)
+CASTS_OF_FLOAT(f32, float)
+CASTS_OF_FLOAT(f64, double)
+CAST(KERNEL, f32, f64, float, double, float, a)
+CAST(KERNEL, f64, f32, double, float, double, a)
+CAST(KERNEL, bool, bool, uint8_t, uint8_t, uint8_t, a)
+CAST(KERNEL, bool, i32, uint8_t, int32_t, int32_t, a)
+CAST(KERNEL, bool, i64, uint8_t, int64_t, int64_t, a)
+CAST(KERNEL, bool, f32, uint8_t, float, float, SELECT(a != 0, 1, 0))
+CAST(KERNEL, bool, f64, uint8_t, double, double, SELECT(a != 0, 1, 0))
 
 /* clang-format off */
-#define CAST_ROW(FROM)                                                                             \
-    {[WG_BOOL] = cast_##FROM##_bool, [WG_I32] = cast_##FROM##_i32, [WG_I64] = cast_##FROM##_i64,   \
-     [WG_F32] = cast_##FROM##_f32, [WG_F64] = cast_##FROM##_f64}
-/* clang-format on */
-static const wg_loop_fn cast_loops[WG_DTYPE_COUNT][WG_DTYPE_COUNT] = {
-    [WG_BOOL] = CAST_ROW(bool), [WG_I32] = CAST_ROW(i32), [WG_I64] = CAST_ROW(i64),
-    [WG_F32] = CAST_ROW(f32),   [WG_F64] = CAST_ROW(f64),
+#define CAST_ROWS_OF_INT(LETTER, FROM)                                                             \
+    BLOCK_ROW(LETTER "->f", cast_##FROM##_f32, "a"),                                               \
+    BLOCK_ROW(LETTER "->d", cast_##FROM##_f64, "a"),                                               \
+    BLOCK_ROW(LETTER "->i", cast_##FROM##_i32, "a"),                                               \
+    BLOCK_ROW(LETTER "->l", cast_##FROM##_i64, "a"),                                               \
+    BLOCK_ROW(LETTER "->b", cast_##FROM##_bool, "a != 0")
+#define CAST_ROWS_OF_FLOAT(LETTER, FROM)                                                           \
+    LOOP_ROW(LETTER "->i", cast_##FROM##_i32, "to_i32(a)"),                                        \
+    LOOP_ROW(LETTER "->l", cast_##FROM##_i64, "to_i64(a)"),                                        \
+    BLOCK_ROW(LETTER "->b", cast_##FROM##_bool, "a != 0")
+static const wg_kernel cast_kernels[] = {
+    FLOAT_ROW("f->f", cast_f32_f32, "a"), BLOCK_ROW("f->d", cast_f32_f64, "a"),
+    CAST_ROWS_OF_FLOAT("f", f32),
+    FLOAT_ROW("d->d", cast_f64_f64, "a"), BLOCK_ROW("d->f", cast_f64_f32, "a"),
+    CAST_ROWS_OF_FLOAT("d", f64),
+    CAST_ROWS_OF_INT("i", i32),
+    CAST_ROWS_OF_INT("l", i64),
+    BLOCK_ROW("b->f", cast_bool_f32, "SELECT(a != 0, 1, 0)"),
+    BLOCK_ROW("b->d", cast_bool_f64, "SELECT(a != 0, 1, 0)"),
+    BLOCK_ROW("b->i", cast_bool_i32, "a"), BLOCK_ROW("b->l", cast_bool_i64, "a"),
+    BLOCK_ROW("b->b", cast_bool_bool, "a"),
 };
-
-static wg_status cast_run(const wg_kernel_call *k)
-{
-    run_dense(k, cast_loops[k->in[0].type->dtype][k->out[0].type->dtype], NULL);
-    return WG_OK;
-}
-static const wg_kernel cast_kernels[] = {RUN_ROW("*->*", cast_run)};
+/* clang-format on */
 
 static wg_status cast_infer(wg_infer *q)
 {

@@ -173,7 +173,7 @@ static const wg_op ops[] = {
             "asked; leading axes broadcast. Both have rank 2 or more. The reference kernel "
             "accumulates in f64. Products are plain IEEE products, in derivatives too: 0 times inf "
             "or nan is nan, so guard the operands of a matmul, not its result.",
-     .flags = WG_OP_MULTILINEAR,
+     .flags = WG_OP_MULTILINEAR | WG_OP_TOTAL | WG_OP_CONTRACT,
      .infer = infer,
      .vjp = vjp,
      WG__KERNELS(rows),

@@ -126,6 +126,34 @@ static void prod_vjp(wg_rule *r)
     r->din[0] = wg_mul0(wg__keep(r->dout[0], x, p.axes), others);
 }
 
+/* ---- expansions: for executors that fuse; they round as their ops do ----------------------------- */
+
+static void expand_mean(wg_rule *r)
+{
+    reduced p = reduced_of(r);
+    wg_shape n = wg__extent(wg_tape_ctx(r->tape), &p.x.shape, p.axes);
+    wg_var sum = wg_sum_with(r->in[0], p.axes, wg_attrs_bool(r->attrs, "keepdims"));
+    r->result[0] = wg_div(sum, wg_element_count_with(r->tape, n, p.x.dtype));
+}
+
+/* top + log(sum(exp(x - top))), where top is the greatest element, but 0 where that is infinite or
+ * NaN: so inf and NaN go through exp, and nothing but -inf gives log(0) = -inf. */
+static void expand_logsumexp(wg_rule *r)
+{
+    reduced p = reduced_of(r);
+    wg_shape y = wg__reduced(&p.x.shape, p.axes, wg_attrs_bool(r->attrs, "keepdims"));
+    for (int32_t i = 0; i < p.axes.count; i++)
+        if (p.x.shape.dim[p.axes.axis[i]] == 0) { /* no elements, no greatest one */
+            r->result[0] = wg__filled(r->tape, p.x.dtype, y, -INFINITY);
+            return;
+        }
+    wg_var top = wg_max_with(r->in[0], p.axes, true);
+    top = wg_where(wg_isfinite(top), top, wg_f(0));
+    wg_var sum = wg_sum_with(wg_exp(wg_sub(r->in[0], top)), p.axes, true);
+    wg_var kept = wg_add(top, wg_log(sum));
+    r->result[0] = wg_typeof(kept).shape.rank == y.rank ? kept : wg_reshape(kept, y);
+}
+
 /* ---- kernels: reductions over axes --------------------------------------------------------------- */
 
 /* log(sum(exp(x))) of what was seen, as top + log(sum) with sum scaled by exp(-top). */
@@ -286,7 +314,8 @@ static const wg_op ops[] = {
      .sig = "sum(x: num; axes: axes = all, keepdims: bool = false) -> y",
      .doc = "Sum over axes, which are dropped, or kept as size 1 with keepdims. f32 is accumulated "
             "in f64, integers wrap. 0 over no elements.",
-     .flags = WG_OP_LINEAR,
+     .flags = WG_OP_LINEAR | WG_OP_TOTAL,
+     .monoid = WG_MONOID_SUM,
      .infer = infer_reduce,
      .vjp = sum_vjp,
      WG__KERNELS(sum_rows),
@@ -294,15 +323,18 @@ static const wg_op ops[] = {
     {.struct_size = WG_OP,
      .sig = "mean(x: float; axes: axes = all, keepdims: bool = false) -> y",
      .doc = "Arithmetic mean over axes: the sum over the number of elements. NaN over no elements.",
-     .flags = WG_OP_LINEAR,
+     .flags = WG_OP_LINEAR | WG_OP_TOTAL,
      .infer = infer_reduce,
      .vjp = mean_vjp,
+     .expand = expand_mean,
      WG__KERNELS(mean_rows),
      .check = &mean_check},
     {.struct_size = WG_OP,
      .sig = "max(x: num; axes: axes = all, keepdims: bool = false) -> y",
      .doc = "Greatest element over axes; NaN if there is one. The derivative of a tie is shared "
             "equally. An empty axis is an error.",
+     .flags = WG_OP_TOTAL,
+     .monoid = WG_MONOID_MAX,
      .infer = infer_extreme,
      .vjp = extreme_vjp,
      WG__KERNELS(max_rows),
@@ -311,6 +343,8 @@ static const wg_op ops[] = {
      .sig = "min(x: num; axes: axes = all, keepdims: bool = false) -> y",
      .doc = "Least element over axes; NaN if there is one. The derivative of a tie is shared "
             "equally. An empty axis is an error.",
+     .flags = WG_OP_TOTAL,
+     .monoid = WG_MONOID_MIN,
      .infer = infer_extreme,
      .vjp = extreme_vjp,
      WG__KERNELS(min_rows),
@@ -319,6 +353,8 @@ static const wg_op ops[] = {
      .sig = "prod(x: float; axes: axes = all, keepdims: bool = false) -> y",
      .doc = "Product over axes; 1 over no elements. The derivative is the product of the other "
             "elements, formed without division: exact where elements are 0.",
+     .flags = WG_OP_TOTAL,
+     .monoid = WG_MONOID_PROD,
      .infer = infer_reduce,
      .vjp = prod_vjp,
      WG__KERNELS(prod_rows),
@@ -327,19 +363,25 @@ static const wg_op ops[] = {
      .sig = "logsumexp(x: float; axes: axes = all, keepdims: bool = false) -> y",
      .doc = "log(sum(exp(x))) over axes, computed as m + log(sum(exp(x - m))) with m = max(x): "
             "right for any finite x. -inf over no elements.",
+     .flags = WG_OP_TOTAL,
      .infer = infer_reduce,
      .vjp = logsumexp_vjp,
+     .expand = expand_logsumexp,
      WG__KERNELS(logsumexp_rows),
      .check = &logsumexp_check},
     {.struct_size = WG_OP,
      .sig = "any(x: bool; axes: axes = all, keepdims: bool = false) -> y",
      .doc = "True where any element over the axes is; false over no elements.",
+     .flags = WG_OP_TOTAL,
+     .monoid = WG_MONOID_ANY,
      .infer = infer_reduce,
      WG__KERNELS(any_rows),
      .check = &any_check},
     {.struct_size = WG_OP,
      .sig = "all(x: bool; axes: axes = all, keepdims: bool = false) -> y",
      .doc = "True where all elements over the axes are; true over no elements.",
+     .flags = WG_OP_TOTAL,
+     .monoid = WG_MONOID_ALL,
      .infer = infer_reduce,
      WG__KERNELS(all_rows),
      .check = &all_check},

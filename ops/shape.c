@@ -55,6 +55,44 @@ static wg_status reshape(const wg_kernel_call *c)
     return WG_OK;
 }
 
+/* Splits or merges axes without a copy. Runs of axes of x and y with equal numbers of elements are
+ * matched from the left; the axes of such a run of x must be one array of one step. */
+static bool view_reshape(const wg_attrs *attrs, const wg_type *in, const wg_strides *from,
+                         const wg_type *out, wg_strides *to)
+{
+    (void)attrs;
+    int64_t n[WG_MAX_RANK] = {0}, step[WG_MAX_RANK] = {0};
+    int rank = 0, i = 0, j = 0;
+    for (int k = 0; k < in->shape.rank; k++)
+        if (in->shape.dim[k] != 1) {
+            n[rank] = in->shape.dim[k];
+            step[rank++] = from->step[k];
+        }
+    *to = (wg_strides){.offset = from->offset};
+    if (wg_shape_count(in->shape) == 0)
+        return true;
+    while (i < rank && j < out->shape.rank) {
+        int i1 = i + 1, j1 = j + 1;
+        int64_t x = n[i], y = out->shape.dim[j];
+        while (x != y)
+            if (x < y)
+                x *= n[i1++];
+            else
+                y *= out->shape.dim[j1++];
+        for (int k = i; k + 1 < i1; k++)
+            if (step[k] != step[k + 1] * n[k + 1])
+                return false;
+        int64_t by = step[i1 - 1];
+        for (int k = j1 - 1; k >= j; k--) {
+            to->step[k] = by;
+            by *= out->shape.dim[k];
+        }
+        i = i1;
+        j = j1;
+    }
+    return true;
+}
+
 /* ---- transpose ---------------------------------------------------------------------------------- */
 
 static wg_status infer_transpose(wg_infer *q)
@@ -100,6 +138,18 @@ static wg_status transpose(const wg_kernel_call *c)
     return wg__gather_strided(c, 0, from);
 }
 
+static bool view_transpose(const wg_attrs *attrs, const wg_type *in, const wg_strides *from,
+                           const wg_type *out, wg_strides *to)
+{
+    size_t n;
+    const int64_t *perm = wg_attrs_ints(attrs, "perm", &n);
+    (void)in;
+    *to = (wg_strides){.offset = from->offset};
+    for (int i = 0; i < out->shape.rank; i++)
+        to->step[i] = from->step[n ? perm[i] : out->shape.rank - 1 - i];
+    return true;
+}
+
 /* ---- broadcast ------------------------------------------------------------------------------------ */
 
 /* Sizes that x fills take its symbols. */
@@ -136,6 +186,17 @@ static wg_status broadcast(const wg_kernel_call *c)
     return wg__gather_strided(c, 0, from);
 }
 
+static bool view_broadcast(const wg_attrs *attrs, const wg_type *in, const wg_strides *from,
+                           const wg_type *out, wg_strides *to)
+{
+    int lead = out->shape.rank - in->shape.rank;
+    (void)attrs;
+    *to = (wg_strides){.offset = from->offset};
+    for (int i = 0; i < in->shape.rank; i++)
+        to->step[lead + i] = in->shape.dim[i] == 1 ? 0 : from->step[i];
+    return true;
+}
+
 /* ---- reverse ------------------------------------------------------------------------------------------ */
 
 static wg_status infer_same(wg_infer *q)
@@ -160,6 +221,22 @@ static wg_status reverse(const wg_kernel_call *c)
         from[axes.axis[i]] = -from[axes.axis[i]];
     }
     return wg__gather_strided(c, base, from);
+}
+
+static bool view_reverse(const wg_attrs *attrs, const wg_type *in, const wg_strides *from,
+                         const wg_type *out, wg_strides *to)
+{
+    wg_axes axes = wg_attrs_axes(attrs, "axes");
+    (void)out;
+    *to = *from;
+    if (wg_shape_count(in->shape) == 0)
+        return true;
+    for (int32_t i = 0; i < axes.count; i++) {
+        int axis = axes.axis[i];
+        to->offset += (in->shape.dim[axis] - 1) * from->step[axis];
+        to->step[axis] = -from->step[axis];
+    }
+    return true;
 }
 
 /* ---- the tables -------------------------------------------------------------------------------------- */
@@ -202,36 +279,40 @@ static const wg_op ops[] = {
      .sig = "reshape(x; shape: shape) -> y",
      .doc = "The same elements in row-major order in another shape. One size may be -1: it takes "
             "what the others leave.",
-     .flags = WG_OP_LINEAR | WG_OP_VIEW,
+     .flags = WG_OP_LINEAR | WG_OP_VIEW | WG_OP_TOTAL,
      .infer = infer_reshape,
      .vjp = reshape_vjp,
      WG__KERNELS(reshape_rows),
+     .view = view_reshape,
      .check = &reshape_check},
     {.struct_size = WG_OP,
      .sig = "transpose(x; perm: ints = []) -> y",
      .doc = "Axes in another order: axis i of y is axis perm[i] of x. Without perm the order is "
             "reversed.",
-     .flags = WG_OP_LINEAR | WG_OP_VIEW,
+     .flags = WG_OP_LINEAR | WG_OP_VIEW | WG_OP_TOTAL,
      .infer = infer_transpose,
      .vjp = transpose_vjp,
      WG__KERNELS(transpose_rows),
+     .view = view_transpose,
      .check = &transpose_check},
     {.struct_size = WG_OP,
      .sig = "broadcast(x; shape: shape) -> y",
      .doc = "x repeated to a shape by NumPy's rule: leading axes are added, axes of size 1 are "
             "stretched.",
-     .flags = WG_OP_LINEAR | WG_OP_VIEW,
+     .flags = WG_OP_LINEAR | WG_OP_VIEW | WG_OP_TOTAL,
      .infer = infer_broadcast,
      .vjp = broadcast_vjp,
      WG__KERNELS(broadcast_rows),
+     .view = view_broadcast,
      .check = &broadcast_check},
     {.struct_size = WG_OP,
      .sig = "reverse(x; axes: axes = all) -> y",
      .doc = "The order of elements turned round along axes.",
-     .flags = WG_OP_LINEAR | WG_OP_VIEW,
+     .flags = WG_OP_LINEAR | WG_OP_VIEW | WG_OP_TOTAL,
      .infer = infer_same,
      .vjp = reverse_vjp,
      WG__KERNELS(reverse_rows),
+     .view = view_reverse,
      .check = &reverse_check},
 };
 const wg__family wg__ops_shape = {ops, sizeof ops / sizeof *ops};

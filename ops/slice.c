@@ -189,6 +189,25 @@ static wg_status slice(const wg_kernel_call *c)
     return wg__gather_strided(c, base, from);
 }
 
+/* The window that begins at `start` of an array that lies by `from`. */
+static void window_of(const wg_strides *from, int rank, const int64_t *start, const int64_t *step,
+                      size_t nstep, wg_strides *to)
+{
+    *to = *from;
+    to->offset += window(rank, start, step, nstep, to->step);
+}
+
+static bool view_slice(const wg_attrs *attrs, const wg_type *in, const wg_strides *from,
+                       const wg_type *out, wg_strides *to)
+{
+    const range b = range_of(attrs);
+    int64_t at[WG_MAX_RANK] = {0};
+    (void)out;
+    first_of(&in->shape, &b, at);
+    window_of(from, in->shape.rank, at, b.step, b.nstep, to);
+    return true;
+}
+
 /* Fills the output with the element at `fill`, then writes x into it from `start` on. */
 static wg_status write_into(const wg_kernel_call *c, const void *fill, const int64_t *start,
                             const int64_t *step, size_t nstep)
@@ -276,6 +295,17 @@ static wg_status section(const wg_kernel_call *c)
     wg__strides(x, from);
     int64_t base = window(x->rank, start.dim, step, n, from);
     return wg__gather_strided(c, base, from);
+}
+
+static bool view_section(const wg_attrs *attrs, const wg_type *in, const wg_strides *from,
+                         const wg_type *out, wg_strides *to)
+{
+    wg_shape start = wg_attrs_shape(attrs, "start");
+    size_t n;
+    const int64_t *step = wg_attrs_ints(attrs, "step", &n);
+    (void)out;
+    window_of(from, in->shape.rank, start.dim, step, n, to);
+    return true;
 }
 
 static wg_status place(const wg_kernel_call *c)
@@ -478,16 +508,17 @@ static const wg_op ops[] = {
          "x[start:stop:step] along every axis as in NumPy, with step >= 1: negative bounds count "
          "from the end, bounds past the ends are clipped, a stop of INT64_MAX is the end. When an "
          "axis with a symbol gets another size, the bounds stay and are read against it.",
-     .flags = WG_OP_LINEAR | WG_OP_VIEW,
+     .flags = WG_OP_LINEAR | WG_OP_VIEW | WG_OP_TOTAL,
      .infer = infer_slice,
      .vjp = slice_vjp,
      WG__KERNELS(slice_rows),
+     .view = view_slice,
      .check = &slice_check},
     {.struct_size = WG_OP,
      .sig = "unslice(x; shape: shape, start: ints, stop: ints, step: ints = []) -> y",
      .doc = "Zeros of a shape with x written into the part that slice cuts out of it. The adjoint "
             "of slice.",
-     .flags = WG_OP_LINEAR,
+     .flags = WG_OP_LINEAR | WG_OP_TOTAL,
      .infer = infer_unslice,
      .vjp = unslice_vjp,
      WG__KERNELS(unslice_rows),
@@ -496,16 +527,17 @@ static const wg_op ops[] = {
      .sig = "section(x; start: shape, size: shape, step: ints = []) -> y",
      .doc = "size elements of x along every axis, from start on by step. A slice whose bounds may "
             "be dimension expressions; the adjoint of place.",
-     .flags = WG_OP_LINEAR | WG_OP_VIEW,
+     .flags = WG_OP_LINEAR | WG_OP_VIEW | WG_OP_TOTAL,
      .infer = infer_section,
      .vjp = section_vjp,
      WG__KERNELS(section_rows),
+     .view = view_section,
      .check = &section_check},
     {.struct_size = WG_OP,
      .sig = "place(x; start: shape, shape: shape, step: ints = []) -> y",
      .doc = "Zeros of a shape with x written into them, along every axis from start on by step. "
             "The adjoint of section.",
-     .flags = WG_OP_LINEAR,
+     .flags = WG_OP_LINEAR | WG_OP_TOTAL,
      .infer = infer_place,
      .vjp = place_vjp,
      WG__KERNELS(place_rows),
@@ -513,6 +545,7 @@ static const wg_op ops[] = {
     {.struct_size = WG_OP,
      .sig = "pad(x: num; low: ints, high: ints, value: float = 0) -> y",
      .doc = "x with low elements of a value before and high after it along every axis.",
+     .flags = WG_OP_TOTAL,
      .infer = infer_pad,
      .vjp = pad_vjp,
      .jvp = pad_jvp,
@@ -521,7 +554,7 @@ static const wg_op ops[] = {
     {.struct_size = WG_OP,
      .sig = "concat(xs*; axis: axis) -> y",
      .doc = "The operands joined along an axis; their other sizes and dtypes agree.",
-     .flags = WG_OP_LINEAR | WG_OP_VIEW,
+     .flags = WG_OP_LINEAR | WG_OP_VIEW | WG_OP_TOTAL,
      .infer = infer_concat,
      .vjp = concat_vjp,
      WG__KERNELS(concat_rows),

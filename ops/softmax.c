@@ -66,6 +66,57 @@ static void xent_vjp(wg_rule *r)
     r->din[0] = wg_mul0(wg_reshape(r->dout[0], column), slope);
 }
 
+/* ---- expansions: for executors that fuse; they round as their ops do ----------------------------- */
+
+static wg_axes axis_of(const wg_rule *r)
+{
+    return (wg_axes){1, {(int32_t)wg_attrs_int(r->attrs, "axis")}};
+}
+
+/* x less its greatest element along the axis. */
+static wg_var centred(wg_var x, wg_axes axis) { return wg_sub(x, wg_max_with(x, axis, true)); }
+
+/* An axis without elements has no greatest one; there x is its own softmax. */
+static bool is_empty(const wg_rule *r, int axis)
+{
+    return wg_typeof(r->in[0]).shape.dim[axis] == 0;
+}
+
+static void expand_softmax(wg_rule *r)
+{
+    wg_axes axis = axis_of(r);
+    r->result[0] = r->in[0];
+    if (is_empty(r, axis.axis[0]))
+        return;
+    wg_var e = wg_exp(centred(r->in[0], axis));
+    r->result[0] = wg_div(e, wg_sum_with(e, axis, true));
+}
+
+static void expand_log_softmax(wg_rule *r)
+{
+    wg_axes axis = axis_of(r);
+    r->result[0] = r->in[0];
+    if (is_empty(r, axis.axis[0]))
+        return;
+    wg_var d = centred(r->in[0], axis);
+    r->result[0] = wg_sub(d, wg_log(wg_sum_with(wg_exp(d), axis, true)));
+}
+
+/* log(sum(exp(d))) - d[label] with d = x - max(x). */
+static void expand_xent(wg_rule *r)
+{
+    wg_axes axis = {1, {wg_typeof(r->in[0]).shape.rank - 1}};
+    if (is_empty(r, axis.axis[0])) { /* every label is out of range */
+        r->result[0] = wg_pick(r->in[0], r->in[1]);
+        return;
+    }
+    wg_var d =
+        centred(r->in[0], axis); /* exp(d) and its sum are those of softmax in the gradient */
+    wg_var total = wg_log(wg_sum_with(wg_exp(d), axis, true));
+    total = wg_reshape(total, wg_typeof(r->in[1]).shape);
+    r->result[0] = wg_sub(total, wg_pick(d, r->in[1]));
+}
+
 /* ---- kernels --------------------------------------------------------------------------------------- */
 
 /* Greatest of n elements and sum of exp(x - top). A NaN ends in the sum. */
@@ -171,15 +222,19 @@ static const wg_op ops[] = {
     {.struct_size = WG_OP,
      .sig = "softmax(x: float; axis: axis = -1) -> y",
      .doc = "exp(x) / sum(exp(x)) along an axis, for any finite x.",
+     .flags = WG_OP_TOTAL,
      .infer = infer_same,
      .vjp = softmax_vjp,
+     .expand = expand_softmax,
      WG__KERNELS(softmax_rows),
      .check = &softmax_check},
     {.struct_size = WG_OP,
      .sig = "log_softmax(x: float; axis: axis = -1) -> y",
      .doc = "x - log(sum(exp(x))) along an axis, for any finite x.",
+     .flags = WG_OP_TOTAL,
      .infer = infer_same,
      .vjp = log_softmax_vjp,
+     .expand = expand_log_softmax,
      WG__KERNELS(log_softmax_rows),
      .check = &log_softmax_check},
     {.struct_size = WG_OP,
@@ -189,6 +244,7 @@ static const wg_op ops[] = {
             "0 to C - 1 stops the run.",
      .infer = infer_xent,
      .vjp = xent_vjp,
+     .expand = expand_xent,
      WG__KERNELS(xent_rows),
      .check = &softmax_xent_check},
 };

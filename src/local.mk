@@ -10,9 +10,9 @@ noinst_LTLIBRARIES += libwg.la libwgdraw.la
 lib_LTLIBRARIES += libwengert.la libwengert-draw.la
 
 libwg_la_SOURCES =
-libwg_la_CPPFLAGS = $(AM_CPPFLAGS) -DWG_BUILDING $(CGRAPH_CFLAGS) $(JANSSON_CFLAGS)
+libwg_la_CPPFLAGS = $(AM_CPPFLAGS) -DWG_BUILDING $(CGRAPH_CFLAGS) $(JANSSON_CFLAGS) $(OPENBLAS_CFLAGS)
 libwg_la_CFLAGS = $(AM_CFLAGS) $(WG_LIB_CFLAGS)
-libwg_la_LIBADD = libwgops.la $(CGRAPH_LIBS) $(JANSSON_LIBS) $(LIBM) $(THREAD_LIBS)
+libwg_la_LIBADD = libwgops.la $(CGRAPH_LIBS) $(JANSSON_LIBS) $(SLEEF_LIBS) $(DNNL_LIBS) $(OPENBLAS_LIBS) $(GOMP_LIBS) $(LIBM) $(THREAD_LIBS)
 
 libwengert_la_SOURCES =
 libwengert_la_LIBADD = libwg.la
@@ -34,6 +34,7 @@ include src/grad/local.mk
 include src/check/local.mk
 include src/pass/local.mk
 include src/exec/local.mk
+include src/vm/local.mk
 include src/optim/local.mk
 include src/text/local.mk
 include src/draw/local.mk

@@ -5,25 +5,35 @@
 test_list = \
     tests/test_alloc \
     tests/test_base \
+    tests/test_block \
+    tests/test_cache \
     tests/test_check \
     tests/test_draw \
     tests/test_exec \
     tests/test_fn \
+    tests/test_fuse \
     tests/test_grad \
+    tests/test_loop \
     tests/test_ops \
     tests/test_optim \
     tests/test_oracle \
     tests/test_pass \
+    tests/test_product \
     tests/test_random \
     tests/test_registry \
     tests/test_safetensors \
+    tests/test_scalars \
+    tests/test_session \
     tests/test_state \
     tests/test_tape \
+    tests/test_team \
     tests/test_tensor \
     tests/test_text \
-    tests/test_value
+    tests/test_value \
+    tests/test_vm
 
 script_list = \
+    tests/test_bench.sh \
     tests/test_cli.sh \
     tests/test_docs.sh \
     tests/test_examples.sh \
@@ -36,7 +46,7 @@ house_list = \
     tools/dev/check-lists
 
 dist_check_SCRIPTS = $(script_list) $(house_list)
-EXTRA_DIST += tests/fault.h tests/on_tape.h tests/rng.h tests/running.h tests/suite.h tests/text_tapes.h tests/equivalents.txt tests/lsan.supp tests/cli tests/oracle tests/text
+EXTRA_DIST += tests/fault.h tests/fuse_samples.h tests/loop_oracle.h tests/on_tape.h tests/random_graph.h tests/random_model.h tests/rng.h tests/running.h tests/scalar_ops.h tests/suite.h tests/text_tapes.h tests/equivalents.txt tests/lsan.supp tests/cli tests/oracle tests/pass tests/text
 
 # Whatever names no libraries of its own is a test, and sees the inside.
 LDADD = libwg.la $(CHECK_LIBS) $(LIBM)
@@ -66,15 +76,18 @@ AM_TESTS_ENVIRONMENT = \
 # Memory checked at run time, in one process per program.
 valgrind_list = \
     tests/test_base \
+    tests/test_cache \
     tests/test_exec \
     tests/test_fn \
     tests/test_grad \
     tests/test_pass \
+    tests/test_session \
     tests/test_state \
     tests/test_tape \
     tests/test_tensor \
     tests/test_text \
-    tests/test_value
+    tests/test_value \
+    tests/test_vm
 
 check-valgrind:
 	CK_FORK=no $(MAKE) check TESTS='$(valgrind_list)' \

@@ -23,18 +23,20 @@ static wg_gradcheck_options seeded(int seed)
 
 /* Elementwise f64 loops of the test's own ops. */
 #define UNARY(NAME, EXPR)                                                                          \
-    static void NAME(size_t n, char *const *data, const ptrdiff_t *stride, void *user)             \
+    static void NAME(size_t n, char *const *data, const ptrdiff_t *stride, const double *attrs,    \
+                     void *user)                                                                   \
     {                                                                                              \
         for (size_t i = 0; i < n; i++) {                                                           \
             double a = *(double *)(void *)(data[0] + (ptrdiff_t)i * stride[0]);                    \
             *(double *)(void *)(data[1] + (ptrdiff_t)i * stride[1]) = (EXPR);                      \
         }                                                                                          \
-        (void)user;                                                                                \
+        (void)attrs, (void)user;                                                                   \
     }
 UNARY(loop_sin, sin(a))
 UNARY(loop_x_sin, a *sin(a))
 
-static void loop_density(size_t n, char *const *data, const ptrdiff_t *stride, void *user)
+static void loop_density(size_t n, char *const *data, const ptrdiff_t *stride, const double *attrs,
+                         void *user)
 {
     for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {
         double x = *(double *)(void *)(data[0] + i * stride[0]);
@@ -44,12 +46,12 @@ static void loop_density(size_t n, char *const *data, const ptrdiff_t *stride, v
         *(double *)(void *)(data[3] + i * stride[3]) =
             exp(-z * z / 2) / (sigma * sqrt(2 * 3.14159265358979323846));
     }
-    (void)user;
+    (void)attrs, (void)user;
 }
 
-static const wg_kernel sin_rows[] = {{WG_KERNEL, "d->d", loop_sin, NULL, NULL, NULL}};
-static const wg_kernel x_sin_rows[] = {{WG_KERNEL, "d->d", loop_x_sin, NULL, NULL, NULL}};
-static const wg_kernel density_rows[] = {{WG_KERNEL, "ddd->d", loop_density, NULL, NULL, NULL}};
+static const wg_kernel sin_rows[] = {{WG_KERNEL, .types = "d->d", .loop = loop_sin}};
+static const wg_kernel x_sin_rows[] = {{WG_KERNEL, .types = "d->d", .loop = loop_x_sin}};
+static const wg_kernel density_rows[] = {{WG_KERNEL, .types = "ddd->d", .loop = loop_density}};
 #define ROWS(rows) .kernels = rows, .nkernels = 1
 
 static wg_var right_sin(wg_rule *r, size_t k) { return wg_cos(r->in[k]); }
@@ -98,7 +100,7 @@ static wg_status scale_run(const wg_kernel_call *c)
         y[i] = x[i] * s[i % 2];
     return WG_OK;
 }
-static const wg_kernel scale_rows[] = {{WG_KERNEL, "dd->d", NULL, scale_run, NULL, NULL}};
+static const wg_kernel scale_rows[] = {{WG_KERNEL, .types = "dd->d", .run = scale_run}};
 
 typedef wg_var (*answer_fn)(wg_rule *r, wg_var right);
 static wg_var times(wg_var v, double x) { return wg_mul(v, wg_f(x)); }
@@ -509,19 +511,20 @@ START_TEST(nothing_to_differentiate_passes)
 END_TEST
 
 UNARY(loop_wide, 2 * a)
-static void loop_single(size_t n, char *const *data, const ptrdiff_t *stride, void *user)
+static void loop_single(size_t n, char *const *data, const ptrdiff_t *stride, const double *attrs,
+                        void *user)
 {
     for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)
         *(float *)(void *)(data[1] + i * stride[1]) =
             2.0001f * *(float *)(void *)(data[0] + i * stride[0]);
-    (void)user;
+    (void)attrs, (void)user;
 }
 static wg_var two(wg_rule *r, size_t k) { return (void)r, (void)k, wg_f(2); }
 
 START_TEST(wrong_f32_loops_are_found)
 {
-    const wg_kernel rows[] = {{WG_KERNEL, "f->f", loop_single, NULL, NULL, NULL},
-                              {WG_KERNEL, "d->d", loop_wide, NULL, NULL, NULL}};
+    const wg_kernel rows[] = {{WG_KERNEL, .types = "f->f", .loop = loop_single},
+                              {WG_KERNEL, .types = "d->d", .loop = loop_wide}};
     wg_op op = {WG_OP,
                 .sig = "twice_op(x: float) -> y",
                 .flags = WG_OP_ELEMENTWISE,

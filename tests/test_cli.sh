@@ -99,9 +99,35 @@ for format in dot svg png pdf; do
     test $format = pdf || cmp "$work/one" "$work/two" || fail "dot -T $format differs with -o"
 done
 
+# How a graph is compiled: all steps that are announced are there, also those that fusing leaves; twice
+# the same.
+for graph in square.wg mlp.wg scan.wg; do
+    for options in '' --grad '--executor=reference --grad'; do
+        # shellcheck disable=SC2086
+        wengert explain $options $graph >"$work/one" || fail "explain $options $graph fails"
+        # shellcheck disable=SC2086
+        wengert explain $options $graph >"$work/two" || fail "explain $options $graph fails"
+        cmp "$work/one" "$work/two" || fail "explain $options $graph is not stable"
+        steps=$(sed -n 's/^steps: //p' "$work/one")
+        test "$(sed '1,/^steps:/d' "$work/one" | grep -c '^ *[0-9][0-9]*  [a-z]')" = "$steps" ||
+            fail "explain $options $graph does not show all steps"
+    done
+done
+
+# Heat: shares of all that is computed make up the whole (labels are rounded).
+for options in --profile '--profile=3 --grad --threads=1' '--profile=3 --grad --executor=reference'; do
+    # shellcheck disable=SC2086
+    wengert dot $options mlp.wg >"$work/out" || fail "dot $options fails"
+    grep -o '<b>[0-9.]*%</b>' "$work/out" | tr -d '<>/b%' |
+        awk '{ sum += $1; n++ } END { exit !(n > 2 && sum > 95 && sum < 105) }' ||
+        fail "dot $options: the shares are not 100%"
+done
+wengert dot --profile=3 -T svg scan.wg >"$work/out" || fail "dot --profile -T svg fails"
+grep -q '%' "$work/out" || fail "a picture shows no shares"
+
 # A full disk is noticed, whatever is printed.
 if test -w /dev/full; then
-    for args in --help ops 'print mlp.wg' 'dot mlp.wg' 'dot -T svg mlp.wg' 'check add'; do
+    for args in --help ops 'print mlp.wg' 'explain mlp.wg' 'dot mlp.wg' 'dot -T svg mlp.wg' 'check add'; do
         eval "wengert $args" >/dev/full 2>"$work/err"
         test $? = 3 || fail "$args: a full disk is not noticed"
         test -s "$work/err" || fail "$args: a full disk is not told"

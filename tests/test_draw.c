@@ -272,16 +272,17 @@ START_TEST(test_kinds)
 }
 END_TEST
 
-static void copy(size_t n, char *const *data, const ptrdiff_t *stride, void *user)
+static void copy(size_t n, char *const *data, const ptrdiff_t *stride, const double *attrs,
+                 void *user)
 {
-    (void)stride, (void)user;
+    (void)stride, (void)attrs, (void)user;
     memcpy(data[1], data[0], n * sizeof(float));
 }
 
 /* An op may ask for a look of its own; what it asks for badly is left out. */
 START_TEST(test_style_of_an_op)
 {
-    static const wg_kernel kernel = {WG_KERNEL, "f->f", copy, NULL, NULL, "a"};
+    static const wg_kernel kernel = {WG_KERNEL, .types = "f->f", .loop = copy, .expr = "a"};
     static const wg_op op = {.struct_size = WG_OP,
                              .sig = "mine(x: float) -> y",
                              .doc = "x.",
@@ -298,6 +299,37 @@ START_TEST(test_style_of_an_op)
     ck_assert_str_eq(attribute(mine, "shape"), "diamond");
     ck_assert_str_eq(attribute(mine, "style"), "filled,bold");
     ck_assert_str_eq(attribute(mine, "color"), "red");
+    agclose(g);
+    free_model(&m);
+}
+END_TEST
+
+/* Only nodes with a share of time are coloured and labelled; the hotter, the darker. */
+START_TEST(test_heat)
+{
+    model m = new_model();
+    double heat[16];
+    wg_dot_options o = WG_DOT_DEFAULTS;
+    size_t n = wg_tape_size(m.tape);
+    ck_assert_uint_le(n, 16);
+    for (size_t i = 0; i < n; i++)
+        heat[i] = -1;
+    heat[(uint32_t)m.loss.bits] = 0.004;
+    heat[(uint32_t)m.logits.bits] = 0.62;
+    o.heat = heat;
+    o.nheat = n;
+    o.no_legend = true;
+    Agraph_t *g = read_dot(m.tape, &o);
+    Agnode_t *loss = find_node(g, "label", "loss"), *logits = find_node(g, "label", "logits");
+    Agnode_t *half = find_node(g, "label", "half"), *x = find_node(g, "label", "<b>x</b>");
+    ck_assert_ptr_nonnull(strstr(attribute(loss, "label"), "<b>0.4%</b>"));
+    ck_assert_ptr_nonnull(strstr(attribute(logits, "label"), "<b>62%</b>"));
+    ck_assert_ptr_null(strchr(attribute(half, "label"), '%'));
+    ck_assert_ptr_null(strchr(attribute(x, "label"), '%'));
+    const char *hot = attribute(logits, "fillcolor"), *cold = attribute(loss, "fillcolor");
+    ck_assert_str_ne(hot, cold);
+    ck_assert_str_ne(hot, attribute(half, "fillcolor"));
+    ck_assert_str_eq(cold, "#FFFFFF");
     agclose(g);
     free_model(&m);
 }
@@ -718,6 +750,7 @@ int main(void)
     tcase_add_test(drawn, test_effects);
     tcase_add_test(drawn, test_kinds);
     tcase_add_test(drawn, test_style_of_an_op);
+    tcase_add_test(drawn, test_heat);
     tcase_add_test(drawn, test_legend_lists_what_occurs);
     tcase_add_test(drawn, test_backward);
     tcase_add_test(drawn, test_scan_is_a_box);

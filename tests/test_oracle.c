@@ -154,7 +154,7 @@ static void bind_inputs(wg_ctx *ctx, wg_session *s, const wg_tape *t, const json
     for (size_t i = 0; i < t->inputs.len; i++) {
         wg_tensor *x = tensor_of(ctx, json_array_get(inputs, i));
         wg_var var = wg__var(t, t->inputs.data[i]);
-        wg_status status = wg_bind(s, var, wg_tensor_data(x), wg_tensor_bytes(x));
+        wg_status status = wg_bind_copy(s, var, wg_tensor_data(x), wg_tensor_bytes(x));
         ck_assert_msg(status == WG_OK, "%s", wg_session_error(s));
         wg_tensor_free(x);
     }

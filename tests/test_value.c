@@ -3,8 +3,10 @@
 
 /* ---- wg_value -------------------------------------------------------------------------------------------- */
 
-static void count_loop(size_t n, char *const *data, const ptrdiff_t *stride, void *user)
+static void count_loop(size_t n, char *const *data, const ptrdiff_t *stride, const double *attrs,
+                       void *user)
 {
+    (void)attrs;
     *(int *)user += 1;
     for (size_t i = 0; i < n; i++)
         *(double *)(void *)(data[1] + (ptrdiff_t)i * stride[1]) =

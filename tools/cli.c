@@ -74,12 +74,26 @@ const wg_op *cli_find_op(const wg_ctx *ctx, const char *name)
 
 /* ---- arguments ------------------------------------------------------------------------------------ */
 
-wg_ctx *cli_context(void)
+wg_ctx *cli_context(void) { return cli_context_threads(0); }
+
+wg_ctx *cli_context_threads(size_t threads)
 {
-    wg_ctx *ctx = wg_ctx_new(NULL);
+    wg_ctx_options options = WG_CTX_DEFAULTS;
+    options.threads = threads;
+    wg_ctx *ctx = wg_ctx_new(&options);
     if (!ctx)
         cli_message("%s", wg_status_text(WG_NO_MEMORY));
     return ctx;
+}
+
+size_t cli_count(const struct argp_state *state, const char *text, const char *what)
+{
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    if (errno || *end || end == text || *text == '-' || n == 0 || n > SIZE_MAX)
+        argp_error(state, "%s must be a whole number from 1 on, not '%s'", what, text);
+    return (size_t)n;
 }
 
 bool cli_is_file(const char *argument)

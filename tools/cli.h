@@ -18,6 +18,7 @@ typedef struct cli_verb {
 
 int cmd_check(int argc, char **argv);
 int cmd_dot(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_ops(int argc, char **argv);
 int cmd_print(int argc, char **argv);
 
@@ -31,8 +32,11 @@ void cli_suggest(char text[CLI_HINT], const char *word, cli_name_fn name, const 
 /* The op of this name, or NULL after a message. */
 const wg_op *cli_find_op(const wg_ctx *ctx, const char *name);
 
-/* A context, or NULL after a message. */
+/* A context, or NULL after a message. threads: of its runs; 0: as many as there may be. */
 wg_ctx *cli_context(void);
+wg_ctx *cli_context_threads(size_t threads);
+/* The number that `text` is, from 1 on; else ends the tool through argp, with `what` in the message. */
+size_t cli_count(const struct argp_state *state, const char *text, const char *what);
 /* True when an argument names a graph file, not an op. */
 bool cli_is_file(const char *argument);
 
@@ -61,6 +65,12 @@ typedef struct cli_graph {
 /* Reads the graph and records its gradients; false after a message. Release it in either case. */
 bool cli_graph_open(cli_graph *g, wg_ctx *ctx, const cli_source *source);
 void cli_graph_release(cli_graph *g);
+
+/* Compiles the graph's outputs; NULL after a message. */
+wg_program *cli_graph_compile(const cli_graph *g, const wg_compile_options *options);
+/* A session of it whose inputs are filled: floats with numbers in (0, 1) from a fixed seed, integers
+ * and bools with 0. NULL after a message. */
+wg_session *cli_session(wg_program *program);
 
 /* `path` for writing, NULL: stdout; NULL after a message. */
 FILE *cli_open(const char *path);

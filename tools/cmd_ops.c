@@ -96,7 +96,7 @@ static void print_derivative(const wg_op *op)
         {op->jvp, "JVP"},
         {op->flags & WG_OP_LINEAR, "JVP by linearity"},
         {op->flags & WG_OP_MULTILINEAR, "JVP by multilinearity"},
-        {op->expand, "composite: that of its expansion"},
+        {op->expand && !op->vjp, "composite: that of its expansion"},
     };
     const char *before = "";
     printf("derivative:  ");

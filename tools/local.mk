@@ -5,8 +5,10 @@ wengert_SOURCES = \
     tools/cli.c \
     tools/cli.h \
     tools/cli_graph.c \
+    tools/cli_run.c \
     tools/cmd_check.c \
     tools/cmd_dot.c \
+    tools/cmd_explain.c \
     tools/cmd_ops.c \
     tools/cmd_print.c \
     tools/main.c

@@ -11,6 +11,7 @@ static const cli_verb verbs[] = {
     {"ops", cmd_ops, "list the registered ops, or one of them in full"},
     {"check", cmd_check, "check derivatives of ops or of a model against finite differences"},
     {"dot", cmd_dot, "draw a graph, with its gradient if asked"},
+    {"explain", cmd_explain, "tell how a graph is compiled and run, step by step"},
     {"print", cmd_print, "print a graph in canonical form"},
 };
 enum { NVERBS = sizeof verbs / sizeof *verbs };

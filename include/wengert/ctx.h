@@ -28,10 +28,14 @@ typedef struct wg_ctx_options {
     void *log_user;
     wg_cancel_fn cancel; /* NULL: never */
     void *cancel_user;
+    /* Threads of all runs in this context together, the caller of a run included; 0: as many as the
+     * process may use. Started when a run first has work for them; a run in a forked child is not
+     * possible. Results are the same to the last bit whatever it is. */
+    size_t threads;
 } wg_ctx_options;
 #define WG_CTX_DEFAULTS                                                                            \
     {                                                                                              \
-        sizeof(wg_ctx_options), NULL, NULL, NULL, NULL, NULL, NULL                                 \
+        sizeof(wg_ctx_options), NULL, NULL, NULL, NULL, NULL, NULL, 0                              \
     }
 
 /* A new context with the built-in ops registered. Owned; NULL when memory is out. Tapes, programs,

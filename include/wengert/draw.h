@@ -17,10 +17,14 @@ typedef struct wg_dot_options {
     size_t nouts;       /* 0: the whole tape */
     bool no_legend;
     bool no_effects; /* leave assigns out */
+    /* Shares of time by number of value, from 0 to 1, below 0 for none (wg_session_profile_shares):
+     * nodes are coloured by them, and labelled with per cents. NULL: no. */
+    const double *heat;
+    size_t nheat;
 } wg_dot_options;
 #define WG_DOT_DEFAULTS                                                                            \
     {                                                                                              \
-        sizeof(wg_dot_options), NULL, NULL, 0, false, false                                        \
+        sizeof(wg_dot_options), NULL, NULL, 0, false, false, NULL, 0                               \
     }
 
 /* The DOT text of a tape: a cluster per scope, sub-tapes as boxes, forward and backward in

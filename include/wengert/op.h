@@ -120,11 +120,28 @@ typedef struct wg_view {
     const wg_type *type;
 } wg_view;
 
-/* Inner loop of an elementwise op without attributes (one with attributes gives `run`, which finds
- * operands dense and of the output's shape when there is one operand; see leaky_relu in
- * ops/math.c). `user` is wg_op.data. n elements; data[0 .. nin-1] are the operands, data[nin] the
- * output; stride in bytes (0: the same element again). */
-typedef void (*wg_loop_fn)(size_t n, char *const *data, const ptrdiff_t *stride, void *user);
+/* Inner loop of an elementwise op: n elements; data[0 .. nin-1] are the operands, data[nin] the
+ * output; stride in bytes (0: the same element again). `attrs` holds the op's int, float, bool,
+ * dtype and axis attributes as doubles in the order of the signature; NULL or empty when it has
+ * none. `user` is wg_op.data. */
+typedef void (*wg_loop_fn)(size_t n, char *const *data, const ptrdiff_t *stride,
+                           const double *attrs, void *user);
+
+/* The same over a block of dense arrays, in the vector instructions of one instruction set. n is a
+ * multiple of 16; the arrays need be aligned no better than their elements; operands that the op
+ * does not have are not looked at. The result may overwrite an operand of its dtype. */
+typedef void (*wg_block_fn)(size_t n, const void *a, const void *b, const void *c, void *y,
+                            const double *attrs);
+
+/* Instruction sets that block kernels come in; executors choose at run time. PORTABLE runs on any
+ * machine that the library was built for. */
+enum { WG_ISA_PORTABLE, WG_ISA_AVX2, WG_ISA_AVX512, WG_ISA_COUNT };
+
+/* The same for one element: the field of the row's dtype is set, the other NULL. */
+struct wg_scalar {
+    double (*f64)(double a, double b, double c, const double *attrs);
+    float (*f32)(float a, float b, float c, const double *attrs);
+};
 
 /* One execution of a node. An output that nobody reads has data NULL and is not written. */
 typedef struct wg_kernel_call {
@@ -153,9 +170,20 @@ typedef struct wg_kernel {
     const char *types; /* dtype letters "ff->f"; '*' any, the same for all '*'; '?' any; a starred
                            operand is written once: "f->f" matches any number of f operands */
     wg_loop_fn loop;   /* elementwise ops */
-    wg_kernel_fn run;  /* other ops */
+    wg_kernel_fn run;  /* other ops (an elementwise one may have it in place of `loop`) */
     wg_scratch_fn scratch;
-    const char *expr; /* elementwise: the C expression of the loop in a, b, c, ... and T */
+    /* Elementwise: the C expression of the loop in the operands a, b, c, the attributes p, q
+     * converted to T, and T, the C type of the last operand that is not bool, or else of the
+     * result. SELECT(m, x, y) stands for m ? x : y. */
+    const char *expr;
+    /* Elementwise with at most 3 operands, or NULL: use `loop`. WG_ISA_COUNT * V entries with
+     * V = 1 << number of operands: entry [isa * V + v], where bit k of v says that operand k is one
+     * element, the same for all. The last of each V, where all are, is not used and may be NULL.
+     * Not copied: it must last as long as the context, as the functions do. */
+    const wg_block_fn *block;
+    /* Elementwise rows whose operands and output all are f64, or all are f32; may be NULL. Not
+     * copied either. */
+    const struct wg_scalar *scalar;
 } wg_kernel;
 #define WG_KERNEL sizeof(wg_kernel)
 
@@ -187,8 +215,36 @@ enum {
     WG_OP_SOURCE = 1u << 5,      /* input, param, const, literal: has no operands to run */
     WG_OP_EFFECT = 1u << 6,      /* assign */
     WG_OP_IMPURE = 1u << 7,      /* never merged, folded or removed */
-    WG_OP_VIEW = 1u << 8         /* moves or reinterprets elements without arithmetic */
+    WG_OP_VIEW = 1u << 8,        /* moves or reinterprets elements without arithmetic */
+    WG_OP_TOTAL = 1u << 9,       /* its run kernels never fail */
+    WG_OP_PICK = 1u << 10,       /* x[..., index[...]]: executors may fuse it; see ops/index.c */
+    WG_OP_IOTA = 1u << 11,       /* the index along an axis */
+    WG_OP_CONTRACT = 1u << 12,   /* the matrix product */
+    WG_OP_GATHER = 1u << 13      /* elements of x at indices along attribute `axis` */
 };
+
+/* A window of an array: element [i, j, ...] is at offset + i * step[0] + j * step[1] + ..., counted
+ * in elements. */
+typedef struct wg_strides {
+    int64_t offset;
+    int64_t step[WG_MAX_RANK];
+} wg_strides;
+/* Of an op flagged WG_OP_VIEW with one operand, whose output is a strided window of the operand:
+ * fills `to` from `from`, where the operand's elements are; false: not possible for these strides
+ * (the executor copies). */
+typedef bool (*wg_view_fn)(const wg_attrs *attrs, const wg_type *in, const wg_strides *from,
+                           const wg_type *out, wg_strides *to);
+
+/* What a reduction over attribute `axes` combines elements with; lets executors fuse it. */
+typedef enum wg_monoid {
+    WG_MONOID_NONE, /* it is no such reduction */
+    WG_MONOID_SUM,
+    WG_MONOID_MAX,
+    WG_MONOID_MIN,
+    WG_MONOID_PROD,
+    WG_MONOID_ANY,
+    WG_MONOID_ALL
+} wg_monoid;
 
 typedef struct wg_op {
     size_t struct_size;
@@ -199,12 +255,15 @@ typedef struct wg_op {
     wg_partial_fn partial;
     wg_vjp_fn vjp;
     wg_jvp_fn jvp;
-    wg_expand_fn expand; /* composite: the op in terms of others */
+    wg_expand_fn expand; /* composite: the op in terms of others; beside kernels: what executors
+                            that fuse run in their place */
     const wg_kernel *kernels;
     size_t nkernels;
     const wg_op_check *check;
     const char *style; /* DOT attributes for pictures, such as "shape=oval"; NULL: default */
     void *data;        /* handed to all functions */
+    wg_view_fn view;   /* ops flagged WG_OP_VIEW; NULL: the executor copies */
+    wg_monoid monoid;  /* reductions */
 } wg_op;
 #define WG_OP sizeof(wg_op)
 

@@ -403,6 +403,11 @@ WG_API wg_var wg_gather_with(wg_var x, wg_var indices, int axis);
 WG_API wg_var wg_scatter_add(wg_var x, wg_var indices, wg_var updates);
 WG_API wg_var wg_scatter_add_with(wg_var x, wg_var indices, wg_var updates, int axis);
 
+/* pick(x, index: int) -> y
+ * One element of each row: x [..., C], index [...] -> [...], x[..., index[...]]
+ * (numpy.take_along_axis on the last axis). An index outside 0 to C - 1 stops the run. */
+WG_API wg_var wg_pick(wg_var x, wg_var index);
+
 /* one_hot(indices: int; depth: int, dtype: dtype = f32) -> y
  * A new last axis of size depth with 1 at the index and 0 elsewhere; an index out of range gives
  * zeros. */

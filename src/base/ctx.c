@@ -45,8 +45,18 @@ wg_ctx *wg__ctx_new_bare(const wg_ctx_options *options)
     return ctx;
 }
 
+/* What the cache holds takes references back before it frees them: those must not end here again. */
+static void drop_cache(wg_ctx *ctx)
+{
+    atomic_fetch_add(&ctx->refs, 1);
+    ctx->free_cache(ctx);
+}
+
 static void destroy(wg_ctx *ctx)
 {
+    if (ctx->cache)
+        drop_cache(ctx);
+    wg__team_free(ctx->team);
     if (ctx->free_symbols)
         ctx->free_symbols(ctx);
     if (ctx->free_registry)
@@ -62,6 +72,16 @@ void wg__ctx_unref(wg_ctx *ctx)
 {
     if (ctx && atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) == 1)
         destroy(ctx);
+}
+
+wg__team *wg__ctx_team(wg_ctx *ctx, void (*start)(void))
+{
+    pthread_mutex_lock(&ctx->lock);
+    if (!ctx->team)
+        ctx->team = wg__team_new(ctx, ctx->hooks.threads ? ctx->hooks.threads : wg__cpus(), start);
+    wg__team *team = ctx->team;
+    pthread_mutex_unlock(&ctx->lock);
+    return team;
 }
 
 void wg_ctx_free(wg_ctx *ctx) { wg__ctx_unref(ctx); }

@@ -5,9 +5,13 @@ libwg_la_SOURCES += \
     src/base/alloc.h \
     src/base/ctx.c \
     src/base/ctx.h \
+    src/base/isa.c \
+    src/base/isa.h \
     src/base/philox.h \
     src/base/pool.c \
     src/base/pool.h \
     src/base/status.c \
     src/base/str.c \
-    src/base/str.h
+    src/base/str.h \
+    src/base/team.c \
+    src/base/team.h

@@ -71,7 +71,7 @@ static bool failed(wg__check *c, const wg_session *s, wg_status status)
 static bool bind(wg__check *c, wg_session *s, wg_var var, const wg__leaf *l, const double *x)
 {
     const void *data = l->native ? l->native : x;
-    wg_status status = wg_bind(s, var, data, l->count * wg_dtype_size(l->type.dtype));
+    wg_status status = wg_bind_copy(s, var, data, l->count * wg_dtype_size(l->type.dtype));
     return status ? failed(c, s, status) : true;
 }
 

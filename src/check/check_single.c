@@ -37,6 +37,20 @@ static float draw(wg__check *c, const wg_op_check *check, size_t k)
     return (float)(low + (high - low) * wg__check_unit(c));
 }
 
+/* Attributes as loops take them: the defaults; where there is none -0.5, 0.5, 1.5, ... in turn. */
+static void attributes(const wg__op *op, double *attrs)
+{
+    double next = -0.5;
+    for (size_t i = 0, n = 0; i < op->sig.nattrs; i++) {
+        const wg__attr_spec *a = &op->sig.attrs[i];
+        bool is_float = a->kind == WG_ATTR_FLOAT;
+        if (!is_float && a->kind != WG_ATTR_INT && a->kind != WG_ATTR_BOOL &&
+            a->kind != WG_ATTR_DTYPE && a->kind != WG_ATTR_AXIS)
+            continue;
+        attrs[n++] = a->required ? next++ : is_float ? a->standard.v.f : (double)a->standard.v.i;
+    }
+}
+
 static bool agree(float single, double right, double size, double ulps)
 {
     if (isnan(right) || !(fabs(right) < FLT_MAX))
@@ -52,6 +66,8 @@ void wg__check_single(wg_ctx *ctx, const wg__op *op, uint64_t seed, wg_check_rep
     const ptrdiff_t still[WG__MAX_OPERANDS + 1] = {0};
     wg__check c = {.ctx = ctx, .random = seed};
     int strays = 0;
+    double attrs[WG__MAX_ATTRS];
+    attributes(op, attrs);
     for (int i = 0; i < SAMPLES && single && right && strays <= STRAYS; i++) {
         float x[WG__MAX_OPERANDS + 1] = {0};
         double wide[WG__MAX_OPERANDS + 1] = {0}, size = 0;
@@ -64,8 +80,8 @@ void wg__check_single(wg_ctx *ctx, const wg__op *op, uint64_t seed, wg_check_rep
             data[k] = (char *)&x[k];
             wides[k] = (char *)&wide[k];
         }
-        single->loop(1, data, still, op->def.data);
-        right->loop(1, wides, still, op->def.data);
+        single->loop(1, data, still, attrs, op->def.data);
+        right->loop(1, wides, still, attrs, op->def.data);
         if (agree(x[n], wide[n], size, ulps) || ++strays <= STRAYS)
             continue;
         *report = (wg_check_report){.verdict = WG_CHECK_FAILED,

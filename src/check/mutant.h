@@ -17,7 +17,7 @@ typedef enum wg__spoilt {
     WG__SPOIL_FORWARD /* output `at` of the kernels, or of the expansion in a program */
 } wg__spoilt;
 
-enum { WG__MUTANT_LOOPS = 8, WG__MUTANT_ZEROS = 512 };
+enum { WG__MUTANT_LOOPS = 16, WG__MUTANT_ZEROS = 512 };
 
 typedef struct wg__mutant {
     const wg__op *op;      /* the right one */

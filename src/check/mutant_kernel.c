@@ -120,7 +120,8 @@ static bool is_blind(const wg__mutant *m, size_t operand)
 /* ---- elementwise loops ----------------------------------------------------------------------- */
 
 /* A loop gets no types: there is one for each row of the table. */
-static void run_loop(size_t row, size_t n, char *const *data, const ptrdiff_t *stride, void *user)
+static void run_loop(size_t row, size_t n, char *const *data, const ptrdiff_t *stride,
+                     const double *attrs, void *user)
 {
     wg__mutant *m = user;
     const wg_kernel *k = m->loops[row];
@@ -135,16 +136,17 @@ static void run_loop(size_t row, size_t n, char *const *data, const ptrdiff_t *s
             step[i] = 0;
             m->applied = true;
         }
-    k->loop(n, there, step, m->op->def.data);
+    k->loop(n, there, step, attrs, m->op->def.data);
     output y = {data[nin], n, stride[nin]};
     if (k->types[strlen(k->types) - 1] == 'd')
         damage(m, &y);
 }
 
 #define LOOP(ROW)                                                                                  \
-    static void loop##ROW(size_t n, char *const *data, const ptrdiff_t *stride, void *user)        \
+    static void loop##ROW(size_t n, char *const *data, const ptrdiff_t *stride,                    \
+                          const double *attrs, void *user)                                         \
     {                                                                                              \
-        run_loop(ROW, n, data, stride, user);                                                      \
+        run_loop(ROW, n, data, stride, attrs, user);                                               \
     }
 LOOP(0)
 LOOP(1)
@@ -154,8 +156,17 @@ LOOP(4)
 LOOP(5)
 LOOP(6)
 LOOP(7)
-static const wg_loop_fn loops[WG__MUTANT_LOOPS] = {loop0, loop1, loop2, loop3,
-                                                   loop4, loop5, loop6, loop7};
+LOOP(8)
+LOOP(9)
+LOOP(10)
+LOOP(11)
+LOOP(12)
+LOOP(13)
+LOOP(14)
+LOOP(15)
+static const wg_loop_fn loops[WG__MUTANT_LOOPS] = {loop0,  loop1,  loop2,  loop3, loop4,  loop5,
+                                                   loop6,  loop7,  loop8,  loop9, loop10, loop11,
+                                                   loop12, loop13, loop14, loop15};
 
 /* ---- other kernels --------------------------------------------------------------------------- */
 
@@ -163,11 +174,13 @@ enum { TYPES = 64 }; /* operands past these are of the star, whose dtype is know
 
 static const wg_kernel *right_row(const wg__mutant *m, const wg_kernel_call *c)
 {
-    const wg_type *in[TYPES];
+    const wg_type *in[TYPES], *out[WG__MAX_OUTS];
     size_t n = c->nin < TYPES ? c->nin : TYPES;
     for (size_t i = 0; i < n; i++)
         in[i] = c->in[i].type;
-    return wg__op_kernel(m->op, in, n);
+    for (size_t i = 0; i < c->nout && i < WG__MAX_OUTS; i++)
+        out[i] = c->out[i].type;
+    return wg__op_kernel(m->op, in, n, out);
 }
 
 /* The call as the right kernel is to see it. */
@@ -232,6 +245,8 @@ bool wg__mutant_kernels(wg_ctx *ctx, wg__mutant *m, size_t *count)
         wg_kernel *row = &m->kernels[(*count)++];
         *row = *k;
         row->expr = NULL;
+        row->block = NULL;
+        row->scalar = NULL;
         if (k->loop) {
             m->loops[nloops] = k;
             row->loop = loops[nloops++];

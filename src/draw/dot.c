@@ -128,6 +128,9 @@ static bool find_outs(const wg_tape *t, const wg_dot_options *o, uint32_t *ids)
 
 static void draw(wg__picture *p, const wg_tape *t, const uint32_t *outs)
 {
+    for (size_t i = 0; i < p->options->nheat; i++)
+        if (p->options->heat[i] > p->hottest)
+            p->hottest = p->options->heat[i];
     wg__draw_defaults(p);
     wg__draw_tape(p, t, outs, p->options->nouts);
     if (!p->failed && !p->options->no_legend)

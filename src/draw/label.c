@@ -314,6 +314,14 @@ void wg__draw_label(wg__picture *p, const wg_tape *t, uint32_t id, wg__kind kind
     add_attrs(s, t, id);
 }
 
+void wg__draw_heat_label(wg__picture *p, uint32_t id)
+{
+    if (id >= p->options->nheat || !(p->options->heat[id] >= 0))
+        return;
+    double percent = 100 * p->options->heat[id];
+    wg__str_addf(&p->text, "<br/><b>%.*f%%</b>", percent < 9.95 ? 1 : 0, percent);
+}
+
 /* A literal keeps its number as f64, i64 or bool, whatever its type; it shows as in its type. */
 static void add_literal(wg__str *s, const wg__node *n, wg_dtype dtype)
 {

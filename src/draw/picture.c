@@ -92,9 +92,13 @@ static Agnode_t *new_node(wg__picture *p, wg__frame *f, uint32_t id, wg__kind ki
     Agnode_t *node = wg__draw_node(p, wg__frame_box(f, id)->graph, name);
     wg__draw_dress(p, node, kind, f->places[id].backward);
     wg__draw_label(p, f->tape, id, kind);
+    if (!f->number)
+        wg__draw_heat_label(p, id);
     wg__draw_set_markup(p, node, "label");
     wg__draw_set_tooltip(p, node, f->tape, id);
     wg__draw_dress_op(p, node, wg__op_of(f->tape, id)->def.style);
+    if (!f->number)
+        wg__draw_dress_heat(p, node, false, id);
     f->places[id].node = node;
     return node;
 }
@@ -220,6 +224,10 @@ static bool draw_body(wg__picture *p, wg__frame *f, uint32_t id)
     body->backward = f->places[id].backward;
     wg__draw_dress_body(body->boxes[0].graph, body->backward);
     wg__draw_body_label(p, f->tape, id);
+    if (!f->number) {
+        wg__draw_heat_label(p, id);
+        wg__draw_dress_heat(p, body->boxes[0].graph, true, id);
+    }
     wg__draw_set_markup(p, body->boxes[0].graph, "label");
     draw_frame(p, body, fn->outs, fn->nouts);
     if (p->failed)

@@ -34,6 +34,7 @@ typedef struct wg__picture {
     bool failed;                  /* memory is out */
     bool seen[WG__KIND_COUNT][2]; /* kinds that occur, forward and backward: for the legend */
     bool seen_output;
+    double hottest; /* the largest share of time of a node; 0: none has one */
     wg__pool bodies;          /* sub-tapes drawn so far, by address */
     struct wg__frame *frames; /* all of them, to be freed */
     uint32_t nframes;
@@ -67,6 +68,8 @@ void wg__draw_add(wg__str *s, const char *text);
 void wg__draw_label(wg__picture *p, const wg_tape *t, uint32_t id, wg__kind kind);
 void wg__draw_body_label(wg__picture *p, const wg_tape *t, uint32_t id);
 void wg__draw_value_label(wg__picture *p, const wg_tape *t, uint32_t id);
+/* Appends the share of time of value `id` to the label, if it has one; see wg__draw_dress_heat. */
+void wg__draw_heat_label(wg__picture *p, uint32_t id);
 /* What a viewer shows when the pointer rests on the node. */
 void wg__draw_set_tooltip(wg__picture *p, void *object, const wg_tape *t, uint32_t id);
 
@@ -77,6 +80,9 @@ void wg__draw_defaults(wg__picture *p);
 /* Dresses a node as its kind; then with the DOT attributes that the op itself asks for. */
 void wg__draw_dress(wg__picture *p, Agnode_t *node, wg__kind kind, bool backward);
 void wg__draw_dress_op(wg__picture *p, Agnode_t *node, const char *style);
+/* Fills a node or a sub-tape's box by the share of time of value `id`: from white for none over yellow
+ * to orange for the largest in the picture. */
+void wg__draw_dress_heat(wg__picture *p, void *object, bool box, uint32_t id);
 void wg__draw_dress_output(wg__picture *p, Agnode_t *node);
 void wg__draw_dress_edge(Agedge_t *edge, bool backward);
 void wg__draw_dress_scope(Agraph_t *cluster);

@@ -161,6 +161,27 @@ void wg__draw_dress_op(wg__picture *p, Agnode_t *node, const char *style)
     }
 }
 
+/* Sequential colours (the lighter ones of ColorBrewer's YlOrRd, Harrower and Brewer 2003, on which dark
+ * text can be read), by the least share of the hottest that they stand for. */
+static const struct heat {
+    double share;
+    const char *fill;
+} heats[] = {{0.5, "#FD8D3C"},  {0.25, "#FEB24C"}, {0.1, "#FED976"},
+             {0.04, "#FFEDA0"}, {0.01, "#FFFFCC"}, {0, "#FFFFFF"}};
+
+/* Boxes let the page through: edges and small print cross them. */
+void wg__draw_dress_heat(wg__picture *p, void *object, bool box, uint32_t id)
+{
+    char colour[16];
+    if (id >= p->options->nheat || !(p->options->heat[id] >= 0) || p->hottest <= 0)
+        return;
+    const struct heat *h = heats;
+    while (p->options->heat[id] < h->share * p->hottest)
+        h++;
+    snprintf(colour, sizeof colour, "%s%s", h->fill, box ? "50" : "");
+    wg__draw_set(object, box ? "bgcolor" : "fillcolor", colour);
+}
+
 void wg__draw_dress_output(wg__picture *p, Agnode_t *node)
 {
     p->seen_output = true;

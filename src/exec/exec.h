@@ -56,7 +56,7 @@ size_t wg__arena_append(wg__arena *a, size_t bytes);
 /* `bytes` as when taken. False: out of memory. */
 bool wg__arena_give(wg__arena *a, size_t at, size_t bytes);
 
-/* ---- plans ------------------------------------------------------------------------------------- */
+/* ---- places ------------------------------------------------------------------------------------- */
 
 typedef enum wg__where {
     WG__NOWHERE, /* not computed */
@@ -70,67 +70,86 @@ typedef struct wg__place {
     wg__where where;
     size_t at;
 } wg__place;
-
-typedef struct wg__plan wg__plan;
-
-/* A body that a step runs. */
-typedef struct wg__sub {
-    const wg__plan *plan;
-    uint32_t step;
-    uint32_t attr; /* which attribute of the node, by index */
-} wg__sub;
-
-typedef struct wg__step {
-    uint32_t id;    /* of the node */
-    uint32_t sub;   /* its first wg__sub */
-    size_t scratch; /* offset in the frame */
-    const wg_kernel *kernel;
-} wg__step;
-
-struct wg__plan {
-    wg_ctx *ctx;
-    const wg_tape *tape; /* the main tape or a body */
-    wg__place *place;    /* by id */
-    WG__VEC(wg__step) steps;
-    WG__VEC(wg__sub) subs;
-    uint32_t *bound; /* ids of the values that are bound by pointer */
-    size_t nbound;
-    uint32_t *roots; /* ids of the values that are handed out ... */
-    size_t *root_at; /* ... and where they lie in the frame at the end */
-    size_t nroots;
-    char *literals;
-    size_t bound_at, views_at; /* offsets in the frame */
-    size_t body_at;            /* where the frame of a body lies: one runs at a time */
-    size_t bytes;              /* of the frame */
-};
-
-/* All plans of a program: those of bodies stand before those that run them; the main one is last. */
-typedef WG__VEC(wg__plan *) wg__plans;
-/* Plans `tape` and, before it, the bodies it runs. bound: ids of inputs and params in the order
- * of binding. On failure the error is set and *plans is to be freed all the same. */
-wg_status wg__plan_make(wg__plans *plans, const wg_tape *tape, const uint32_t *bound, size_t nbound,
-                        const uint32_t *roots, size_t nroots, wg__error *error);
-const wg__plan *wg__plan_main(const wg__plans *plans);
-void wg__plans_free(wg_ctx *ctx, wg__plans *plans);
+/* Places what no step computes: bound values, consts and literals. *literals gets the literals'
+ * memory, owned (wg__free); for the main tape executors read program->literals instead, which is
+ * laid out in the same way. False: out of memory. */
+bool wg__place_sources(const wg_tape *t, const uint32_t *bound, size_t nbound, wg__place *place,
+                       char **literals);
+/* A literal's value, 8 bytes apart in the order of ids; owned. *count: how many. NULL: out of
+ * memory. */
+char *wg__literals_make(const wg_tape *t, size_t *count);
+/* Writes `bits`, as a literal node of this dtype holds them, as an element. */
+void wg__store_literal(wg_dtype dtype, uint64_t bits, void *out);
 
 /* ---- executors ---------------------------------------------------------------------------------- */
 
-/* One way to run programs. */
+typedef struct wg__code wg__code;
+
+/* What a step does. */
+typedef struct wg__step_info {
+    const char *kind;      /* static, or an op's name */
+    const uint32_t *nodes; /* heads of the nodes that it computes */
+    size_t nnodes, together;
+    size_t ops, tiles;   /* instructions per element (0: not known); independent pieces */
+    double cost;         /* estimated nanoseconds on one thread; 0: not known */
+    double flops, bytes; /* 0: not known */
+} wg__step_info;
+/* Bytes of a node's operands and outputs. */
+double wg__node_traffic(const wg_tape *t, uint32_t head);
+
+/* One way to run programs. A plan is the executor's own; a frame is a plan at work: a block of memory
+ * laid out by the plan, which belongs to one session. */
 typedef struct wg__executor {
     const char *name;
-    wg_status (*plan)(wg_program *program, wg__error *error);
-    wg_status (*run)(wg_session *session); /* bound values are set; leaves the roots in the frame */
+    int level; /* of the passes that run for it */
+    /* Sets code->plan (and code->in_place). */
+    wg_status (*plan)(wg__code *code, wg__error *error);
+    void (*free)(wg_ctx *ctx, void *plan); /* NULL is fine */
+    size_t (*bytes)(const wg__code *code); /* of a frame; SIZE_MAX: too large */
+    void (*open)(wg_session *session);     /* sets up session->frame, and session->bound in it */
+    wg_status (*run)(wg_session *session); /* bound values are set; leaves the roots in place */
+    const void *(*root)(const wg_session *session, size_t index); /* valid after a run */
+    /* Runs the sub-tape of attribute `name` of the node that is running. */
+    wg_status (*run_fn)(const wg_kernel_call *c, const char *name, const wg_view *ins, size_t nins,
+                        const wg_view *outs, size_t nouts);
+    /* The steps of the main plan, for profiles and explanations. A step of `together` > 1 runs side
+     * by side with those after it: session->profile has the time of all of them at the first. */
+    size_t (*steps)(const wg__code *code);
+    void (*step)(const wg__code *code, size_t index, wg__step_info *info);
+    /* The first `max` values in memory that a step reads or writes; returns how many. */
+    size_t (*reached)(const wg__code *code, size_t index, uint32_t *ids, size_t max);
+    /* Appends what it has to say of the plan as a whole. */
+    void (*explain)(const wg__code *code, wg__str *out);
 } wg__executor;
-extern const wg__executor wg__reference;
+extern const wg__executor wg__reference, wg__vm;
+
+/* Nanoseconds of a clock that only goes forward. */
+uint64_t wg__now(void);
+
+/* What wg_kernel_call.priv points to: who runs which node. Frames begin with it. */
+typedef struct wg__running {
+    const wg__executor *executor;
+    wg_session *session;
+    const wg_tape *tape;
+    uint32_t node;
+} wg__running;
+/* Sets the session's error, once a run, with op, name and scope of the node in front. */
+wg_status wg__run_fail(const wg__running *r, wg_status status, const char *format, ...)
+    WG_PRINTF(3, 4);
+/* WG_CANCELLED with the session's error set, when the user wants the run to stop. */
+wg_status wg__run_cancelled(wg_session *session);
+/* True when a sub-tape that takes `nbound` values and gives `nroots` fits; else fails the call. */
+wg_status wg__check_fn_call(const wg_kernel_call *c, const char *name, size_t nbound, size_t nroots,
+                            size_t nins, size_t nouts);
 
 /* ---- programs ------------------------------------------------------------------------------------ */
 
 /* An input, param or output. */
 typedef struct wg__port {
-    uint64_t bits;       /* of its var on the compiled tape */
-    uint32_t id;         /* on the program's tape; WG__NONE: an input that is not needed */
-    char *name;          /* owned; NULL for outputs */
-    const wg_type *type; /* interned on the program's tape */
+    uint64_t bits; /* of its var on the compiled tape */
+    uint32_t id;   /* on the program's tape; WG__NONE: an input that is not needed */
+    char *name;    /* owned; NULL for outputs */
+    wg_type type;
 } wg__port;
 
 typedef struct wg__key {
@@ -145,27 +164,84 @@ typedef struct wg__ports {
     wg__port **by_name; /* sorted; not of outputs */
 } wg__ports;
 
-struct wg_program {
-    wg_ctx *ctx; /* referenced */
-    atomic_int refs;
-    const wg__executor *executor;
-    const wg_tape *source; /* the compiled tape: to be compared, never followed */
-    wg_tape *tape;         /* private */
-    wg__ports inputs;      /* those that are needed, then the others of the compiled tape */
-    size_t ninputs;        /* needed ones */
-    wg__ports params;
-    wg__ports outs;
-    uint32_t *targets; /* effect e: params[targets[e]] takes ... */
-    uint32_t *values;  /* ... this value; it is root outs.len + e of the plan */
-    size_t neffects;
-    wg__plans plans;
-};
+/* Room for `len` of them; to be freed in any case. False: out of memory. */
+bool wg__ports_make(wg_ctx *ctx, wg__ports *ports, size_t len);
+/* Once they are all there. */
+void wg__ports_sort(wg__ports *ports, bool named);
+void wg__ports_free(wg_ctx *ctx, wg__ports *ports);
 
 /* How many ids of a graph (pass/pass.h) are what, in this order: outs, assigned values, the params
  * they go to; then, only followed: inputs, params. */
 typedef struct wg__ids {
     size_t nouts, neffects, ninputs, nparams;
 } wg__ids;
+
+/* What compiling makes of a graph: the part of programs that does not depend on the tape they were
+ * compiled from, nor on the values of its literal slots (pass/pass.h). Shared by programs and the
+ * cache. */
+struct wg__code {
+    wg_ctx
+        *ctx; /* not referenced, as its tape neither: the programs that use it hold the context */
+    int held; /* how many references to ctx its tapes and tensors were relieved of */
+    atomic_int refs;
+    const wg__executor *executor;
+    wg_tape *tape;
+    size_t ninputs, nparams; /* needed ones */
+    size_t nouts, neffects;
+    uint32_t *bound;   /* ids that are bound: inputs, then params */
+    uint32_t *roots;   /* ids that are handed out: outs, then assigned values */
+    uint32_t *targets; /* effect e: param targets[e] takes root nouts + e */
+    bool *
+        in_place; /* effect e: the run itself writes the param, commit has nothing to do; or NULL */
+    void *plan;   /* the executor's */
+    uint32_t *reached; /* what became of the inputs, params and slots of its identity, in order */
+    char *literals;    /* 8 bytes each, in the order of ids on tape; those of the first program */
+    size_t nliterals;
+    bool explain;
+    wg__str notes; /* what the passes did, if asked for */
+};
+void wg__code_ref(wg__code *code);
+void wg__code_unref(wg__code *code); /* NULL is fine */
+/* Through the passes to a plan. Graph ids: those of `ids`, then slots. NULL: the reason is in
+ * graph->report. */
+wg__code *wg__code_make(wg__graph *graph, const wg__ids *ids, const wg__executor *executor,
+                        bool verify);
+
+/* ---- finding code again ---------------------------------------------------------------------------- */
+
+/* A graph as words: equal graphs, whatever tape they are on, have equal words. */
+typedef struct wg__identity {
+    uint64_t hash;
+    WG__VEC(uint32_t) words;
+    WG__VEC(uint32_t) slots; /* ids of literals whose values are left open, in order of the walk */
+    uint32_t *number;        /* by id: its place in the walk from 1; 0: not needed */
+} wg__identity;
+/* False: it cannot be had (too large, or out of memory). To be freed in any case. */
+bool wg__identity_make(wg__identity *id, const wg__graph *graph, const wg__ids *ids,
+                       const wg__executor *executor);
+void wg__identity_free(wg_ctx *ctx, wg__identity *id);
+/* The context's code of this identity, referenced; or NULL. Any thread. */
+wg__code *wg__cache_find(wg_ctx *ctx, const wg__identity *id);
+/* Remembers code (if there is memory): takes id->words over. Returns what is to be used, referenced,
+ * instead of `code`, whose reference is taken: code of the same identity may be there meanwhile. */
+wg__code *wg__cache_put(wg_ctx *ctx, wg__identity *id, wg__code *code);
+
+/* ---- programs, as their users see them ---------------------------------------------------------------- */
+
+struct wg_program {
+    wg_ctx *ctx; /* referenced */
+    atomic_int refs;
+    wg__code *code;
+    const wg_tape *source; /* the compiled tape: to be compared, never followed */
+    wg__ports inputs;      /* those that are needed, then the others of the compiled tape */
+    size_t ninputs;        /* needed ones */
+    wg__ports params;
+    wg__ports outs;
+    const char *literals; /* of the main tape */
+    char *own_literals;   /* NULL: literals are the code's */
+    wg_tape *own_tape;    /* with own literals; made when asked for, under the context's lock */
+};
+
 /* A program from a graph: passes, ports, plan. The graph loses its tape. NULL: the reason is in
  * graph->report. */
 wg_program *wg__program_make(wg__graph *graph, const wg__ids *ids,
@@ -185,6 +261,7 @@ struct wg_state {
     uint64_t seed;
     wg__pool names;             /* id - 1 is the index */
     WG__VEC(wg_tensor *) items; /* by index; entries are never removed */
+    uint64_t version;           /* counts the changes of entries */
     wg__error error;
 };
 void wg__state_ref(wg_state *state);
@@ -194,31 +271,26 @@ size_t wg__state_find(const wg_state *state, const char *name); /* SIZE_MAX: not
 
 /* ---- sessions ------------------------------------------------------------------------------------- */
 
-typedef struct wg__frame {
-    const wg__plan *plan;
-    wg_session *session;
-    const wg__step *step; /* running */
-    const void **bound;
-    wg_view *views;
-} wg__frame; /* at the start of its memory: plan->bytes, 64-byte aligned */
-wg__frame *wg__frame_make(const wg__plan *plan, wg_session *session, void *memory);
-
 struct wg_session {
     wg_ctx *ctx; /* referenced */
     wg_program *program;
     wg_state *state;
-    size_t *items; /* param -> index in state->items */
-    bool *given;   /* input -> has a value */
-    char *inputs;  /* copies of inputs; NULL when they are bound by pointer */
-    size_t *input_at;
-    wg__frame *frame;
-    bool ran;  /* the outputs are those of a run */
-    bool told; /* during a run: the error has its message */
+    uint64_t version;   /* of the state when params were bound last; UINT64_MAX: never */
+    size_t *items;      /* param -> index in state->items */
+    bool *given;        /* input -> has a value */
+    size_t missing;     /* inputs that have none */
+    void **copies;      /* input -> room for a copy, 64-byte aligned, or NULL */
+    void *frame;        /* the executor's, 64-byte aligned */
+    const void **bound; /* what it reads: needed inputs, then params */
+    uint64_t *profile;  /* nanoseconds so far per step of the main plan; NULL: not asked for */
+    uint64_t runs;      /* since the profile began */
+    bool ran;           /* the outputs are those of a run */
+    bool told;          /* during a run: the error has its message */
     wg__error error;
 };
-/* own_inputs false: inputs are bound with wg__session_point, not copied. */
+/* own_inputs false: inputs are bound with wg__session_point, never copied. */
 wg_session *wg__session_make(wg_program *program, wg_state *state, bool own_inputs);
 void wg__session_point(wg_session *session, size_t input, const void *data);
-size_t wg__session_bytes(const wg_program *program, bool own_inputs);
+size_t wg__session_bytes(const wg_program *program);
 
 #endif

@@ -3,7 +3,7 @@
  * the nesting of sub-tapes. */
 #include <string.h>
 
-#include "exec/exec.h"
+#include "exec/reference.h"
 
 /* ---- planning ------------------------------------------------------------------------------------ */
 
@@ -64,49 +64,6 @@ static void count_readers(planner *p)
     }
 }
 
-static void store_literal(const wg__node *n, wg_dtype dtype, char *out)
-{
-    int32_t i32 = (int32_t)n->u.i;
-    float f32 = (float)n->u.f;
-    uint8_t b = n->u.i != 0;
-    const void *from[WG_DTYPE_COUNT] = {&b, &i32, &n->u.i, &f32, &n->u.f};
-    memcpy(out, from[dtype], wg_dtype_size(dtype));
-}
-
-static bool place_literals(planner *p)
-{
-    wg__plan *plan = p->plan;
-    size_t count = 0;
-    for (size_t i = 0; i < p->tape->nodes.len; i++)
-        count += p->tape->nodes.data[i].op == WG__OP_LITERAL;
-    if (!(plan->literals = wg__calloc(p->ctx, count, sizeof(int64_t))))
-        return false;
-    size_t at = 0;
-    for (size_t i = 0; i < p->tape->nodes.len; i++) {
-        const wg__node *n = &p->tape->nodes.data[i];
-        if (n->op != WG__OP_LITERAL)
-            continue;
-        store_literal(n, wg__type_at(p->tape, (uint32_t)i)->dtype, plan->literals + at);
-        plan->place[i] = (wg__place){WG__LITERAL, at};
-        at += sizeof(int64_t);
-    }
-    return true;
-}
-
-/* Places what no step computes. */
-static bool place_sources(planner *p)
-{
-    wg__plan *plan = p->plan;
-    for (size_t i = 0; i < plan->nbound; i++)
-        plan->place[plan->bound[i]] = (wg__place){WG__BOUND, i};
-    for (size_t i = 0; i < p->tape->nodes.len; i++) {
-        const wg__node *n = &p->tape->nodes.data[i];
-        if (n->op == WG__OP_CONST)
-            plan->place[i] = (wg__place){WG__CONST, (size_t)n->u.bits};
-    }
-    return place_literals(p);
-}
-
 /* A value that the step before it was the last to read. */
 static bool release(planner *p, uint32_t id)
 {
@@ -156,14 +113,17 @@ static wg_status find_kernel(planner *p, uint32_t id, wg__step *step)
     const wg__op *op = wg__op_of(p->tape, id);
     const wg__node *n = wg__node_at(p->tape, id);
     const uint32_t *in = wg__operands(p->tape, n);
-    const wg_type *types[WG__MAX_OPERANDS], **of = types;
+    const wg_type *types[WG__MAX_OPERANDS], **of = types, *outs[WG__MAX_OUTS];
     if (n->nin > WG__MAX_OPERANDS && !(of = wg__calloc(p->ctx, n->nin, sizeof *of)))
         return no_memory(p);
     for (uint16_t k = 0; k < n->nin; k++)
         p->views[k] = (wg_view){NULL, of[k] = wg__type_at(p->tape, in[k])};
-    for (uint16_t k = 0; k < n->nout; k++)
+    for (uint16_t k = 0; k < n->nout; k++) {
         p->views[n->nin + k] = (wg_view){NULL, wg__type_at(p->tape, id + k)};
-    step->kernel = wg__op_kernel(op, of, n->nin);
+        if (k < WG__MAX_OUTS)
+            outs[k] = p->views[n->nin + k].type;
+    }
+    step->kernel = wg__op_kernel(op, of, n->nin, outs);
     if (of != types)
         wg__free(p->ctx, of);
     if (!step->kernel)
@@ -273,7 +233,7 @@ static wg_status plan_all(planner *p)
 {
     wg__plan *plan = p->plan;
     count_readers(p);
-    if (!(p->views = wg__calloc(p->ctx, p->nviews, sizeof *p->views)) || !place_sources(p))
+    if (!(p->views = wg__calloc(p->ctx, p->nviews, sizeof *p->views)) || !wg__place_sources(p->tape, plan->bound, plan->nbound, plan->place, &plan->literals))
         return no_memory(p);
     p->arena.ctx = p->ctx;
     wg__arena_take(&p->arena, sizeof(wg__frame));

@@ -1,13 +1,13 @@
-/* Programs: compiling a tape. The graph of what outputs and effects need goes through the passes;
- * what comes out is a private tape that nobody changes any more, with the ports that lead from the
- * compiled tape's vars to it, and the executor's plan. */
-#include <stdlib.h>
+/* Programs: compiling a tape. The graph of what outputs and effects need is looked up in the context's
+ * cache; if it is not there it is made into code (code.c). A program adds to code what belongs to the
+ * tape it was compiled from: the ports that lead from its vars to the code's, and the values of its
+ * literals. */
 #include <string.h>
 
 #include "exec/exec.h"
 
 /* All ways to run; the first is the default. */
-static const wg__executor *const executors[] = {&wg__reference};
+static const wg__executor *const executors[] = {&wg__vm, &wg__reference};
 enum { NEXECUTORS = sizeof executors / sizeof *executors };
 
 static const wg__executor *find_executor(wg_tape *report, const char *name)
@@ -24,64 +24,6 @@ static const wg__executor *find_executor(wg_tape *report, const char *name)
     return NULL;
 }
 
-/* ---- ports --------------------------------------------------------------------------------------- */
-
-static int by_bits(const void *a, const void *b)
-{
-    uint64_t x = ((const wg__key *)a)->bits, y = ((const wg__key *)b)->bits;
-    return x < y ? -1 : x > y;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    const wg__port *const *x = a, *const *y = b;
-    return strcmp((*x)->name, (*y)->name);
-}
-
-static bool ports_make(wg_ctx *ctx, wg__ports *ports, size_t len)
-{
-    ports->data = wg__calloc(ctx, len, sizeof *ports->data);
-    ports->keys = wg__calloc(ctx, len, sizeof *ports->keys);
-    ports->by_name = wg__calloc(ctx, len, sizeof *ports->by_name);
-    return ports->data && ports->keys && ports->by_name;
-}
-
-static void ports_sort(wg__ports *ports, bool named)
-{
-    for (size_t i = 0; i < ports->len; i++) {
-        ports->keys[i] = (wg__key){ports->data[i].bits, (uint32_t)i};
-        ports->by_name[i] = &ports->data[i];
-    }
-    qsort(ports->keys, ports->len, sizeof *ports->keys, by_bits);
-    if (named)
-        qsort(ports->by_name, ports->len, sizeof *ports->by_name, by_name);
-}
-
-static void ports_free(wg_ctx *ctx, wg__ports *ports)
-{
-    for (size_t i = 0; i < ports->len; i++)
-        wg__free(ctx, ports->data[i].name);
-    wg__free(ctx, ports->data);
-    wg__free(ctx, ports->keys);
-    wg__free(ctx, ports->by_name);
-}
-
-size_t wg__port_find(const wg__ports *ports, const wg_tape *source, wg_var var)
-{
-    const wg__key key = {var.bits, 0}, *found = NULL;
-    if (var.tape == source && ports->len)
-        found = bsearch(&key, ports->keys, ports->len, sizeof key, by_bits);
-    return found ? found->index : SIZE_MAX;
-}
-
-size_t wg__port_named(const wg__ports *ports, const char *name)
-{
-    wg__port port = {.name = (char *)name}, *key = &port, **found = NULL;
-    if (name && ports->len)
-        found = bsearch(&key, ports->by_name, ports->len, sizeof key, by_name);
-    return found ? (size_t)(*found - ports->data) : SIZE_MAX;
-}
-
 /* ---- freeing --------------------------------------------------------------------------------------- */
 
 void wg__program_ref(wg_program *program) { atomic_fetch_add(&program->refs, 1); }
@@ -91,13 +33,12 @@ void wg_program_free(wg_program *program)
     if (!program || atomic_fetch_sub(&program->refs, 1) != 1)
         return;
     wg_ctx *ctx = program->ctx;
-    wg__plans_free(ctx, &program->plans);
-    ports_free(ctx, &program->inputs);
-    ports_free(ctx, &program->params);
-    ports_free(ctx, &program->outs);
-    wg__free(ctx, program->targets);
-    wg__free(ctx, program->values);
-    wg__tape_destroy(program->tape);
+    wg__ports_free(ctx, &program->inputs);
+    wg__ports_free(ctx, &program->params);
+    wg__ports_free(ctx, &program->outs);
+    wg__free(ctx, program->own_literals);
+    wg__tape_destroy(program->own_tape);
+    wg__code_unref(program->code);
     wg__free(ctx, program);
     wg__ctx_unref(ctx);
 }
@@ -109,8 +50,12 @@ typedef struct compiler {
     wg_program *p;
     wg__graph *g;
     const wg__ids *n;
-    const uint32_t *before; /* ids on the compiled tape */
     const wg_tape *source;
+    const wg__executor *executor;
+    wg__identity id;
+    bool known;       /* it has an identity */
+    uint32_t *before; /* the graph's ids, slots behind them, on the compiled tape */
+    uint32_t *after;  /* what they are on the code's tape; WG__NONE: not needed */
 } compiler;
 
 static bool port_name(const compiler *c, uint32_t id, wg__port *port)
@@ -128,10 +73,9 @@ static bool add_port(const compiler *c, wg__ports *ports, size_t k, bool named)
 {
     wg__port *port = &ports->data[ports->len++];
     port->bits = wg__var(c->source, c->before[k]).bits;
-    port->id = c->g->ids[k];
-    uint32_t type = wg__intern_type(c->p->tape, wg__type_at(c->source, c->before[k]));
-    port->type = type ? wg__pool_get(&c->p->tape->types, type, NULL) : NULL;
-    return type && (!named || port_name(c, c->before[k], port));
+    port->id = c->after[k];
+    wg__type_canonical(wg__type_at(c->source, c->before[k]), &port->type);
+    return !named || port_name(c, c->before[k], port);
 }
 
 /* Ports for the `count` graph ids from `first` on that are still there (or gone). */
@@ -139,7 +83,7 @@ static bool add_ports(const compiler *c, wg__ports *ports, size_t first, size_t 
                       bool gone)
 {
     for (size_t k = first; k < first + count; k++)
-        if ((c->g->ids[k] == WG__NONE) == gone && !add_port(c, ports, k, named))
+        if ((c->after[k] == WG__NONE) == gone && !add_port(c, ports, k, named))
             return false;
     return true;
 }
@@ -149,8 +93,9 @@ static bool take_ports(compiler *c)
     wg_program *p = c->p;
     const wg__ids *n = c->n;
     size_t inputs = n->nouts + 2 * n->neffects, params = inputs + n->ninputs;
-    if (!ports_make(p->ctx, &p->outs, n->nouts) || !ports_make(p->ctx, &p->inputs, n->ninputs) ||
-        !ports_make(p->ctx, &p->params, n->nparams) ||
+    if (!wg__ports_make(p->ctx, &p->outs, n->nouts) ||
+        !wg__ports_make(p->ctx, &p->inputs, n->ninputs) ||
+        !wg__ports_make(p->ctx, &p->params, n->nparams) ||
         !add_ports(c, &p->outs, 0, n->nouts, false, false) ||
         !add_ports(c, &p->inputs, inputs, n->ninputs, true, false))
         return false;
@@ -158,63 +103,133 @@ static bool take_ports(compiler *c)
     if (!add_ports(c, &p->inputs, inputs, n->ninputs, true, true) ||
         !add_ports(c, &p->params, params, n->nparams, true, false))
         return false;
-    ports_sort(&p->outs, false);
-    ports_sort(&p->inputs, true);
-    ports_sort(&p->params, true);
+    wg__ports_sort(&p->outs, false);
+    wg__ports_sort(&p->inputs, true);
+    wg__ports_sort(&p->params, true);
     return true;
 }
 
-/* The passes keep effects apart from the tape; here they come back onto it, as nodes at its end. */
-static bool take_effects(compiler *c)
+/* ---- code, known or new ---------------------------------------------------------------------------------- */
+
+/* Code's `reached` holds what became of that part of the graph's ids that identity counts: inputs and
+ * params that are needed, then slots. Copies between `after` and `reached`, one way or the other. */
+static void match_reached(const compiler *c, bool store)
 {
-    wg_program *p = c->p;
-    const uint32_t *values = c->g->ids + c->n->nouts, *targets = values + c->n->neffects;
-    const uint32_t *before = c->before + c->n->nouts + c->n->neffects;
-    p->targets = wg__calloc(p->ctx, c->n->neffects, sizeof *p->targets);
-    p->values = wg__calloc(p->ctx, c->n->neffects, sizeof *p->values);
-    if (!p->targets || !p->values)
+    const wg__ids *n = c->n;
+    uint32_t *reached = c->p->code->reached;
+    size_t first = n->nouts + 2 * n->neffects, ports = first + n->ninputs + n->nparams, at = 0;
+    for (size_t k = first; k < ports + c->id.slots.len; k++) {
+        if (k < ports && !c->id.number[c->before[k]])
+            continue;
+        uint32_t *from = store ? &c->after[k] : &reached[at],
+                 *to = store ? &reached[at] : &c->after[k];
+        *to = *from;
+        at++;
+    }
+}
+
+static size_t nids(const compiler *c)
+{
+    const wg__ids *n = c->n;
+    return n->nouts + 2 * n->neffects + n->ninputs + n->nparams + c->id.slots.len;
+}
+
+static bool found(compiler *c)
+{
+    const wg__code *code = c->p->code = wg__cache_find(c->p->ctx, &c->id);
+    if (!code)
         return false;
-    for (size_t e = 0; e < c->n->neffects; e++) {
-        wg_var param = wg__var(p->tape, targets[e]);
-        if (!wg_ok(wg_assign(param, wg__var(p->tape, values[e]))))
-            return false;
-        p->values[e] = values[e];
-        p->targets[e] =
-            (uint32_t)wg__port_find(&p->params, c->source, wg__var(c->source, before[e]));
-    }
-    p->neffects = c->n->neffects;
+    size_t nroots = code->nouts + code->neffects;
+    memset(c->after, 0xff, nids(c) * sizeof *c->after);
+    if (nroots)
+        memcpy(c->after, code->roots, nroots * sizeof *c->after);
+    match_reached(c, false);
     return true;
 }
 
-/* An unknown initialiser is told here, where the graph is at hand, not at the first session. */
-static bool check_inits(const compiler *c)
+/* Lets the graph follow the slots, too. */
+static bool follow_slots(compiler *c)
+{
+    wg__graph *g = c->g;
+    uint32_t *ids = wg__realloc(g->ctx, g->ids, nids(c) * sizeof *ids);
+    if (!ids)
+        return false;
+    g->ids = ids;
+    if (c->id.slots.len)
+        memcpy(ids + g->nids, c->id.slots.data, c->id.slots.len * sizeof *ids);
+    g->nids = nids(c);
+    c->before = wg__memdup(g->ctx, ids, g->nids * sizeof *ids);
+    c->after = wg__calloc(g->ctx, g->nids, sizeof *c->after);
+    return c->before && c->after;
+}
+
+static bool make_code(compiler *c, bool verify)
 {
     wg_program *p = c->p;
-    bool good = true;
-    for (size_t i = 0; i < p->params.len && good; i++) {
-        const wg__port *param = &p->params.data[i];
-        wg_init init = wg__init_of(p->tape, param->id);
-        wg__str why = wg__str_make(p->ctx);
-        good = wg__init_fill(&init, param->type, 0, param->name, NULL, &why);
-        if (!good)
-            wg__tape_fail(c->g->report, WG_INVALID, "param \"%s\": %s", param->name,
-                          wg__str_text(&why));
-        wg__str_free(&why);
-    }
-    return good;
+    wg__code *code = p->code = wg__code_make(c->g, c->n, c->executor, verify);
+    if (!code)
+        return false;
+    memcpy(c->after, c->g->ids, nids(c) * sizeof *c->after);
+    if (!c->known)
+        return true;
+    if (!(code->reached = wg__calloc(p->ctx, nids(c), sizeof *code->reached)))
+        return false;
+    match_reached(c, true);
+    p->code = wg__cache_put(p->ctx, &c->id, code);
+    return true;
 }
 
-static bool plan(const compiler *c)
+/* ---- literals ---------------------------------------------------------------------------------------------- */
+
+/* Literals of the code's tape stand 8 bytes apart in the order of ids: at[id] is which. */
+static uint32_t *number_literals(const wg_tape *t)
 {
-    wg__error error = {WG_OK, wg__str_make(c->p->ctx)};
-    wg_status status = c->p->executor->plan(c->p, &error);
-    if (status)
-        wg__tape_fail(c->g->report, status, "compile: %s", wg__error_text(&error));
-    wg__str_free(&error.text);
-    return status == WG_OK;
+    uint32_t *at = wg__alloc(t->ctx, (t->nodes.len + 1) * sizeof *at), next = 0;
+    for (size_t i = 0; at && i < t->nodes.len; i++) {
+        at[i] = next;
+        next += t->nodes.data[i].op == WG__OP_LITERAL;
+    }
+    return at;
 }
 
-static wg_program *program_new(wg_ctx *ctx, const wg_tape *source, const wg__executor *executor)
+/* The values that the slots have on the compiled tape. */
+static bool fill_slots(const compiler *c)
+{
+    const wg_tape *t = c->p->code->tape;
+    size_t first = nids(c) - c->id.slots.len;
+    uint32_t *at = number_literals(t);
+    for (size_t i = 0; at && i < c->id.slots.len; i++) {
+        uint32_t id = c->after[first + i];
+        if (id != WG__NONE && wg__node_at(t, id)->op == WG__OP_LITERAL)
+            wg__store_literal(wg__type_at(t, id)->dtype,
+                              wg__node_at(c->source, c->id.slots.data[i])->u.bits,
+                              c->p->own_literals + at[id] * sizeof(int64_t));
+    }
+    wg__free(t->ctx, at);
+    return at != NULL;
+}
+
+static bool take_literals(compiler *c)
+{
+    wg_program *p = c->p;
+    size_t bytes = p->code->nliterals * sizeof(int64_t);
+    p->literals = p->code->literals;
+    if (!c->id.slots.len)
+        return true;
+    if (!(p->own_literals = wg__memdup(p->ctx, p->literals, bytes)) || !fill_slots(c))
+        return false;
+    if (bytes && memcmp(p->own_literals, p->literals, bytes) == 0) {
+        wg__free(p->ctx, p->own_literals);
+        p->own_literals = NULL;
+    } else {
+        p->literals = p->own_literals;
+    }
+    return true;
+}
+
+/* ---- all together ------------------------------------------------------------------------------------------- */
+
+static wg_program *program_new(wg_ctx *ctx, const wg_tape *source)
 {
     wg_program *p = wg__calloc(ctx, 1, sizeof *p);
     if (!p)
@@ -222,18 +237,18 @@ static wg_program *program_new(wg_ctx *ctx, const wg_tape *source, const wg__exe
     wg__ctx_ref(ctx);
     p->ctx = ctx;
     p->source = source;
-    p->executor = executor;
     atomic_init(&p->refs, 1);
     return p;
 }
 
-static bool build(compiler *c, bool verify)
+static bool build(compiler *c, const wg_compile_options *o)
 {
-    if (wg__pipeline(c->g, verify))
-        return false;
-    c->p->tape = c->g->owned;
-    c->g->owned = NULL;
-    return take_ports(c) && take_effects(c) && check_inits(c) && plan(c);
+    c->g->explain = o->explain;
+    c->known = !o->no_cache && !o->verify && wg__identity_make(&c->id, c->g, c->n, c->executor);
+    if (!c->known)
+        c->id.slots.len = 0;
+    return follow_slots(c) && ((c->known && found(c)) || make_code(c, o->verify)) &&
+           take_ports(c) && take_literals(c);
 }
 
 wg_program *wg__program_make(wg__graph *graph, const wg__ids *ids,
@@ -243,18 +258,20 @@ wg_program *wg__program_make(wg__graph *graph, const wg__ids *ids,
     if (!executor)
         return NULL;
     wg_ctx *ctx = graph->ctx;
-    compiler c = {program_new(ctx, graph->tape, executor), graph, ids, NULL, graph->tape};
-    uint32_t *before = wg__memdup(ctx, graph->ids, graph->nids * sizeof *graph->ids);
-    c.before = before;
-    if (!c.p || !before || !build(&c, options->verify)) {
-        if (c.p && c.p->tape)
-            wg__graph_tell(graph, c.p->tape);
+    compiler c = {.p = program_new(ctx, graph->tape),
+                  .g = graph,
+                  .n = ids,
+                  .source = graph->tape,
+                  .executor = executor};
+    if (!c.p || !build(&c, options)) {
         if (!wg_tape_status(graph->report))
             wg__tape_no_memory(graph->report);
         wg_program_free(c.p);
         c.p = NULL;
     }
-    wg__free(ctx, before);
+    wg__identity_free(ctx, &c.id);
+    wg__free(ctx, c.before);
+    wg__free(ctx, c.after);
     return c.p;
 }
 
@@ -334,40 +351,4 @@ wg_program *wg_compile(wg_tape *tape, const wg_var *outs, size_t nouts,
         p = wg__program_make(&g, &n, &o);
     wg__graph_free(&g);
     return p;
-}
-
-/* ---- looking at programs ------------------------------------------------------------------------------- */
-
-wg_ctx *wg_program_ctx(const wg_program *program) { return program ? program->ctx : NULL; }
-
-const wg_tape *wg_program_tape(const wg_program *program) { return program ? program->tape : NULL; }
-
-size_t wg_program_ninputs(const wg_program *program) { return program ? program->ninputs : 0; }
-
-size_t wg_program_nparams(const wg_program *program) { return program ? program->params.len : 0; }
-
-size_t wg_program_noutputs(const wg_program *program) { return program ? program->outs.len : 0; }
-
-static const char *port_at(const wg__ports *ports, size_t len, size_t index, wg_type *type)
-{
-    if (index >= len)
-        return NULL;
-    if (type)
-        *type = *ports->data[index].type;
-    return ports->data[index].name;
-}
-
-const char *wg_program_input(const wg_program *program, size_t index, wg_type *type)
-{
-    return program ? port_at(&program->inputs, program->ninputs, index, type) : NULL;
-}
-
-const char *wg_program_param(const wg_program *program, size_t index, wg_type *type)
-{
-    return program ? port_at(&program->params, program->params.len, index, type) : NULL;
-}
-
-size_t wg_program_bytes(const wg_program *program)
-{
-    return program ? wg__session_bytes(program, true) : 0;
 }

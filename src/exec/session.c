@@ -1,5 +1,6 @@
-/* Sessions: one running of a program. All memory is taken when a session is made; a run binds
- * values by pointer, lets the executor compute, and commits the assigned values last. */
+/* Sessions: one running of a program. All memory that a run needs is taken before it; inputs and
+ * params are read where they are; a run lets the executor compute, and commits the assigned values
+ * last. */
 #include <math.h>
 #include <string.h>
 
@@ -7,48 +8,49 @@
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
-static size_t aligned(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+/* Bools may be any byte where they come from; kernels take 0 and 1: they are always copied. Other
+ * inputs are read where they are, unless that is asked for or they are misaligned. */
+static bool always_copied(const wg__port *input) { return input->type.dtype == WG_BOOL; }
 
-/* Where the copies of inputs lie; returns their size in all. SIZE_MAX: too large. */
-static size_t place_inputs(const wg_program *p, size_t *at)
+/* Adds `bytes` in a block of its own; SIZE_MAX: too large. */
+static size_t add_block(size_t sum, size_t bytes)
 {
-    size_t total = 0;
-    for (size_t i = 0; i < p->ninputs; i++) {
-        size_t bytes = wg__type_bytes(p->inputs.data[i].type);
-        if (at)
-            at[i] = total;
-        if (bytes > SIZE_MAX / 4 || total > SIZE_MAX / 4)
-            return SIZE_MAX;
-        total += aligned(bytes);
-    }
-    return total;
+    size_t aligned = (bytes + 63) & ~(size_t)63;
+    return bytes > SIZE_MAX - 63 || sum > SIZE_MAX - aligned ? SIZE_MAX : sum + aligned;
 }
 
-size_t wg__session_bytes(const wg_program *p, bool own_inputs)
+size_t wg__session_bytes(const wg_program *p)
 {
-    size_t inputs = own_inputs ? place_inputs(p, NULL) : 0;
-    size_t tables = sizeof(wg_session) + p->ninputs * (sizeof(size_t) + sizeof(bool)) +
-                    p->params.len * sizeof(size_t);
-    size_t frame = wg__plan_main(&p->plans)->bytes, sum;
-    if (__builtin_add_overflow(inputs, frame, &sum) || __builtin_add_overflow(sum, tables, &sum))
-        return SIZE_MAX;
-    return sum;
+    size_t sum = sizeof(wg_session) + p->ninputs * (sizeof(void *) + sizeof(bool)) +
+                 p->params.len * sizeof(size_t);
+    for (size_t i = 0; i < p->ninputs; i++)
+        if (always_copied(&p->inputs.data[i]))
+            sum = add_block(sum, wg__type_bytes(&p->inputs.data[i].type));
+    return add_block(sum, p->code->executor->bytes(p->code));
+}
+
+/* Room for a copy of an input. */
+static void *room(wg_session *s, size_t input)
+{
+    if (!s->copies[input])
+        s->copies[input] =
+            wg__alloc_aligned(s->ctx, wg__type_bytes(&s->program->inputs.data[input].type));
+    return s->copies[input];
 }
 
 static bool allocate(wg_session *s, bool own_inputs)
 {
     const wg_program *p = s->program;
-    const wg__plan *plan = wg__plan_main(&p->plans);
     s->items = wg__calloc(s->ctx, p->params.len, sizeof *s->items);
     s->given = wg__calloc(s->ctx, p->ninputs, sizeof *s->given);
-    s->input_at = wg__calloc(s->ctx, p->ninputs, sizeof *s->input_at);
-    void *memory = wg__alloc_aligned(s->ctx, plan->bytes);
-    if (memory)
-        s->frame = wg__frame_make(plan, s, memory);
-    if (!s->items || !s->given || !s->input_at || !memory)
-        return false;
-    size_t bytes = place_inputs(p, s->input_at);
-    return !own_inputs || (bytes != SIZE_MAX && (s->inputs = wg__alloc_aligned(s->ctx, bytes)));
+    s->copies = wg__calloc(s->ctx, p->ninputs, sizeof *s->copies);
+    if ((s->frame = wg__alloc_aligned(s->ctx, p->code->executor->bytes(p->code))))
+        p->code->executor->open(s);
+    bool good = s->items && s->given && s->copies && s->frame;
+    for (size_t i = 0; good && own_inputs && i < p->ninputs; i++)
+        good = !always_copied(&p->inputs.data[i]) || room(s, i);
+    s->missing = p->ninputs;
+    return good;
 }
 
 static void find_params(wg_session *s)
@@ -69,6 +71,7 @@ wg_session *wg__session_make(wg_program *program, wg_state *state, bool own_inpu
     s->ctx = ctx;
     wg__ctx_ref(ctx);
     s->error.text = wg__str_make(ctx);
+    s->version = UINT64_MAX;
     s->program = program;
     wg__program_ref(program);
     if (!(s->state = state))
@@ -102,8 +105,10 @@ void wg_session_free(wg_session *session)
         return;
     wg_ctx *ctx = session->ctx;
     wg__free_aligned(ctx, session->frame);
-    wg__free_aligned(ctx, session->inputs);
-    wg__free(ctx, session->input_at);
+    for (size_t i = 0; session->copies && i < session->program->ninputs; i++)
+        wg__free_aligned(ctx, session->copies[i]);
+    wg__free(ctx, session->copies);
+    wg__free(ctx, session->profile);
     wg__free(ctx, session->given);
     wg__free(ctx, session->items);
     wg__str_free(&session->error.text);
@@ -130,43 +135,53 @@ const char *wg_session_error(const wg_session *session)
 static wg_status bind_size(wg_session *s, const wg__port *input, size_t bytes)
 {
     wg__str type = wg__str_make(s->ctx);
-    wg__add_type(&type, s->ctx, input->type);
+    wg__add_type(&type, s->ctx, &input->type);
     wg__fail(&s->error, WG_SHAPE, "bind \"%s\": %zu bytes given, %s has %zu", input->name, bytes,
-             wg__str_text(&type), wg__type_bytes(input->type));
+             wg__str_text(&type), wg__type_bytes(&input->type));
     wg__str_free(&type);
     return WG_SHAPE;
 }
 
-static wg_status bind(wg_session *s, size_t index, const void *data, size_t bytes)
+static bool is_aligned(const void *data, wg_dtype dtype)
+{
+    return (uintptr_t)data % wg_dtype_size(dtype) == 0;
+}
+
+static wg_status bind(wg_session *s, size_t index, const void *data, size_t bytes, bool copy)
 {
     const wg__port *input = &s->program->inputs.data[index];
-    if (bytes != wg__type_bytes(input->type))
+    if (bytes != wg__type_bytes(&input->type))
         return bind_size(s, input, bytes);
     if (!data && bytes)
         return wg__fail(&s->error, WG_INVALID, "bind \"%s\": data is NULL", input->name);
     if (index >= s->program->ninputs)
         return WG_OK; /* of the compiled tape, but not needed */
-    char *copy = s->inputs + s->input_at[index];
-    wg__copy_elements(input->type, copy, data);
-    wg__session_point(s, index, copy);
+    if (copy || !data || always_copied(input) || !is_aligned(data, input->type.dtype)) {
+        void *to = room(s, index);
+        if (!to)
+            return wg__fail(&s->error, WG_NO_MEMORY, "bind \"%s\": out of memory", input->name);
+        wg__copy_elements(&input->type, to, data);
+        data = to;
+    }
+    wg__session_point(s, index, data);
     return WG_OK;
 }
 
 void wg__session_point(wg_session *session, size_t input, const void *data)
 {
-    session->frame->bound[input] = data;
+    session->bound[input] = data;
+    session->missing -= !session->given[input];
     session->given[input] = true;
 }
 
-wg_status wg_bind(wg_session *session, wg_var input, const void *data, size_t bytes)
+static wg_status bind_var(wg_session *s, wg_var input, const void *data, size_t bytes, bool copy)
 {
-    if (!session)
+    if (!s)
         return WG_INVALID;
-    size_t i = wg__port_find(&session->program->inputs, session->program->source, input);
+    size_t i = wg__port_find(&s->program->inputs, s->program->source, input);
     if (i == SIZE_MAX)
-        return wg__fail(&session->error, WG_NOT_FOUND,
-                        "bind: the var is no input of the compiled tape");
-    return bind(session, i, data, bytes);
+        return wg__fail(&s->error, WG_NOT_FOUND, "bind: the var is no input of the compiled tape");
+    return bind(s, i, data, bytes, copy);
 }
 
 static wg_status bind_unknown(wg_session *s, const char *name)
@@ -181,30 +196,49 @@ static wg_status bind_unknown(wg_session *s, const char *name)
     return WG_NOT_FOUND;
 }
 
+static wg_status bind_name(wg_session *s, const char *name, const void *data, size_t bytes,
+                           bool copy)
+{
+    if (!s)
+        return WG_INVALID;
+    size_t i = wg__port_named(&s->program->inputs, name);
+    return i == SIZE_MAX ? bind_unknown(s, name) : bind(s, i, data, bytes, copy);
+}
+
+wg_status wg_bind(wg_session *session, wg_var input, const void *data, size_t bytes)
+{
+    return bind_var(session, input, data, bytes, false);
+}
+
+wg_status wg_bind_copy(wg_session *session, wg_var input, const void *data, size_t bytes)
+{
+    return bind_var(session, input, data, bytes, true);
+}
+
 wg_status wg_bind_name(wg_session *session, const char *input, const void *data, size_t bytes)
 {
-    if (!session)
-        return WG_INVALID;
-    size_t i = wg__port_named(&session->program->inputs, input);
-    return i == SIZE_MAX ? bind_unknown(session, input) : bind(session, i, data, bytes);
+    return bind_name(session, input, data, bytes, false);
+}
+
+wg_status wg_bind_copy_name(wg_session *session, const char *input, const void *data, size_t bytes)
+{
+    return bind_name(session, input, data, bytes, true);
 }
 
 /* ---- running -------------------------------------------------------------------------------------- */
 
-static wg_status check_bound(wg_session *s)
+static wg_status tell_missing(wg_session *s)
 {
-    for (size_t i = 0; i < s->program->ninputs; i++) {
-        if (s->given[i])
-            continue;
-        const wg__port *input = &s->program->inputs.data[i];
-        wg__str type = wg__str_make(s->ctx);
-        wg__add_type(&type, s->ctx, input->type);
-        wg__fail(&s->error, WG_UNBOUND, "run: input \"%s\", %s, has no value: bind it first",
-                 input->name, wg__str_text(&type));
-        wg__str_free(&type);
-        return WG_UNBOUND;
-    }
-    return WG_OK;
+    size_t i = 0;
+    while (s->given[i])
+        i++;
+    const wg__port *input = &s->program->inputs.data[i];
+    wg__str type = wg__str_make(s->ctx);
+    wg__add_type(&type, s->ctx, &input->type);
+    wg__fail(&s->error, WG_UNBOUND, "run: input \"%s\", %s, has no value: bind it first",
+             input->name, wg__str_text(&type));
+    wg__str_free(&type);
+    return WG_UNBOUND;
 }
 
 /* Reads see the state's tensors as they are now. Their types may have changed since the session
@@ -214,36 +248,59 @@ static wg_status bind_params(wg_session *s)
     const wg_program *p = s->program;
     for (size_t i = 0; i < p->params.len; i++) {
         const wg_tensor *tensor = s->state->items.data[s->items[i]];
-        if (!wg__type_equal(&tensor->type, p->params.data[i].type))
+        if (!wg__type_equal(&tensor->type, &p->params.data[i].type))
             return wg__fail(&s->error, WG_SHAPE, "run: param \"%s\" has changed its type",
                             p->params.data[i].name);
-        s->frame->bound[p->ninputs + i] = tensor->data;
+        s->bound[p->ninputs + i] = tensor->data;
     }
+    s->version = s->state->version;
     return WG_OK;
 }
 
-static const char *root(const wg_session *s, size_t index)
+static const void *root(const wg_session *s, size_t index)
 {
-    return (const char *)s->frame + s->frame->plan->root_at[index];
+    return s->program->code->executor->root(s, index);
 }
 
 /* Nothing here can fail. */
 static void commit(wg_session *s)
 {
-    const wg_program *p = s->program;
-    for (size_t e = 0; e < p->neffects; e++) {
-        wg_tensor *tensor = s->state->items.data[s->items[p->targets[e]]];
-        memcpy(tensor->data, root(s, p->outs.len + e), tensor->bytes);
+    const wg__code *code = s->program->code;
+    for (size_t e = 0; e < code->neffects; e++) {
+        if (code->in_place && code->in_place[e])
+            continue;
+        wg_tensor *tensor = s->state->items.data[s->items[code->targets[e]]];
+        memcpy(tensor->data, root(s, code->nouts + e), tensor->bytes);
     }
+}
+
+/* With the state's lock held, unless nothing of it is used. */
+static wg_status run(wg_session *s)
+{
+    const wg__code *code = s->program->code;
+    if (code->nparams && s->version != s->state->version) {
+        wg_status status = bind_params(s);
+        if (status)
+            return status;
+    }
+    wg_status status = code->executor->run(s);
+    if (status)
+        return status;
+    commit(s);
+    s->ran = true;
+    s->runs++;
+    return WG_OK;
 }
 
 static wg_status run_locked(wg_session *s)
 {
-    wg_status status = bind_params(s);
-    if (status == WG_OK)
-        status = s->program->executor->run(s);
-    if (status == WG_OK)
-        commit(s);
+    pthread_rwlock_t *lock = &s->state->lock;
+    int busy =
+        s->program->code->neffects ? pthread_rwlock_wrlock(lock) : pthread_rwlock_rdlock(lock);
+    if (busy)
+        return wg__fail(&s->error, WG_INTERNAL, "run: the state cannot be locked");
+    wg_status status = run(s);
+    pthread_rwlock_unlock(lock);
     return status;
 }
 
@@ -252,18 +309,9 @@ wg_status wg_run(wg_session *session)
     if (!session)
         return WG_INVALID;
     session->ran = session->told = false;
-    wg_status status = check_bound(session);
-    if (status)
-        return status;
-    pthread_rwlock_t *lock = &session->state->lock;
-    int busy =
-        session->program->neffects ? pthread_rwlock_wrlock(lock) : pthread_rwlock_rdlock(lock);
-    if (busy)
-        return wg__fail(&session->error, WG_INTERNAL, "run: the state cannot be locked");
-    status = run_locked(session);
-    pthread_rwlock_unlock(lock);
-    session->ran = status == WG_OK;
-    return status;
+    if (session->missing)
+        return tell_missing(session);
+    return session->program->code->nparams ? run_locked(session) : run(session);
 }
 
 /* ---- outputs ----------------------------------------------------------------------------------------- */
@@ -272,7 +320,7 @@ const void *wg_output_at(const wg_session *session, size_t index, wg_type *type,
 {
     if (!session || !session->ran || index >= session->program->outs.len)
         return NULL;
-    const wg_type *of = session->program->outs.data[index].type;
+    const wg_type *of = &session->program->outs.data[index].type;
     if (type)
         *type = *of;
     if (bytes)

@@ -108,6 +108,7 @@ static wg_status put(wg_state *s, const char *name, wg_tensor *tensor)
 {
     if (!tensor)
         return no_memory(s);
+    s->version++;
     size_t i = wg__state_find(s, name);
     if (i != SIZE_MAX) {
         replace(&s->items.data[i], tensor);
@@ -143,12 +144,12 @@ wg_status wg_state_set(wg_state *state, const char *name, wg_dtype dtype, wg_sha
 static wg_status check_type(wg_state *s, const wg__port *param)
 {
     size_t i = wg__state_find(s, param->name);
-    if (i == SIZE_MAX || wg__type_equal(&s->items.data[i]->type, param->type))
+    if (i == SIZE_MAX || wg__type_equal(&s->items.data[i]->type, &param->type))
         return WG_OK;
     wg__str have = wg__str_make(s->ctx), want = wg__str_make(s->ctx);
     wg__add_type(&have, s->ctx, &s->items.data[i]->type);
-    wg__add_type(&want, s->ctx, param->type);
-    wg_status status = s->items.data[i]->type.dtype == param->type->dtype ? WG_SHAPE : WG_DTYPE;
+    wg__add_type(&want, s->ctx, &param->type);
+    wg_status status = s->items.data[i]->type.dtype == param->type.dtype ? WG_SHAPE : WG_DTYPE;
     wg__fail(&s->error, status, "param \"%s\" is %s in the state; the program needs %s",
              param->name, wg__str_text(&have), wg__str_text(&want));
     wg__str_free(&have);
@@ -160,11 +161,11 @@ static wg_status add(wg_state *s, const wg_program *p, const wg__port *param)
 {
     if (wg__state_find(s, param->name) != SIZE_MAX)
         return WG_OK;
-    wg_init init = wg__init_of(p->tape, param->id);
-    wg_tensor *tensor = wg_tensor_new(s->ctx, param->type->dtype, param->type->shape, NULL);
+    wg_init init = wg__init_of(p->code->tape, param->id);
+    wg_tensor *tensor = wg_tensor_new(s->ctx, param->type.dtype, param->type.shape, NULL);
     wg__str why = wg__str_make(s->ctx);
     wg_status status = WG_OK;
-    if (tensor && !wg__init_fill(&init, param->type, s->seed, param->name, tensor->data, &why)) {
+    if (tensor && !wg__init_fill(&init, &param->type, s->seed, param->name, tensor->data, &why)) {
         status =
             wg__fail(&s->error, WG_INVALID, "param \"%s\": %s", param->name, wg__str_text(&why));
         wg_tensor_free(tensor);
@@ -261,6 +262,7 @@ static wg_status put_all(wg_state *s, wg__named_list *list)
             return wg__fail(&s->error, WG_PARSE, "state load: a tensor has no name");
     if (!wg__vec_reserve(s->ctx, &s->items, list->items.len) || !join_names(s, list, &names))
         return no_memory(s);
+    s->version++;
     wg__pool_free(&s->names);
     s->names = names;
     for (size_t i = 0; i < list->items.len; i++) {

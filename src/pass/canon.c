@@ -4,7 +4,7 @@
 #include "pass/pass.h"
 
 /* As a value, an assign is what it assigns. */
-static bool drop_assign(wg__copy *c, uint32_t id)
+bool wg__drop_assign(wg__copy *c, uint32_t id)
 {
     const wg__node *n = wg__node_at(c->src, id);
     if (n->op != WG__OP_ASSIGN)
@@ -13,4 +13,4 @@ static bool drop_assign(wg__copy *c, uint32_t id)
     return true;
 }
 
-wg_status wg__pass_canon(wg__graph *g) { return wg__graph_rewrite(g, drop_assign, true); }
+wg_status wg__pass_canon(wg__graph *g) { return wg__graph_rewrite(g, wg__drop_assign, NULL, true); }

@@ -6,36 +6,41 @@
 /* An op whose expansion leads back to itself would never end. */
 enum { MAX_ROUNDS = 64 };
 
-static bool is_composite(const wg__op *op) { return op->def.expand && op->def.nkernels == 0; }
+/* One expansion of everything that is there. */
+typedef struct expansion {
+    wg__expands_fn expands;
+    size_t count;
+} expansion;
 
-static const wg__op *composite_on(const wg_tape *t)
+static const wg__op *find_on(const wg_tape *t, wg__expands_fn expands)
 {
     for (size_t i = 0; i < t->nodes.len; i++) {
         const wg__op *op = wg__op_of(t, (uint32_t)i);
-        if (is_composite(op))
+        if (expands(op))
             return op;
     }
     return NULL;
 }
 
-/* A composite op on the tape or in a body; *found NULL: none. */
-static wg_status find_composite(const wg__graph *g, const wg__op **found)
+/* An op to expand on the tape or in a body; *found NULL: none. */
+static wg_status find(const wg__graph *g, wg__expands_fn expands, const wg__op **found)
 {
     wg__pool bodies;
     wg__pool_init(&bodies, g->ctx);
     bool good = wg__bodies_find(&bodies, g->tape);
     *found = NULL;
     for (size_t i = 0; good && !*found && i < bodies.entries.len; i++)
-        *found = composite_on(wg__bodies_at(&bodies, i));
+        *found = find_on(wg__bodies_at(&bodies, i), expands);
     wg__pool_free(&bodies);
     return good ? WG_OK : wg__tape_no_memory(g->report);
 }
 
 static bool rewrite(wg__copy *c, uint32_t id)
 {
+    expansion *e = c->user;
     const wg__node *n = wg__node_at(c->src, id);
     wg__rule_frame f;
-    if (!is_composite(wg__op_of(c->src, id)) || wg_tape_status(c->dst))
+    if (!e->expands(wg__op_of(c->src, id)) || wg_tape_status(c->dst))
         return false;
     wg_status status = wg__rule_begin_copy(&f, c->dst, c->src, id, c->map);
     if (!status)
@@ -45,19 +50,27 @@ static bool rewrite(wg__copy *c, uint32_t id)
         status = wg_tape_status(c->dst);
     }
     wg__rule_end(&f);
+    e->count++;
     return !status; /* false after an error: the copy stops by itself */
 }
 
-wg_status wg__pass_expand(wg__graph *g)
+wg_status wg__expand_all(wg__graph *g, const char *pass, wg__expands_fn expands)
 {
     const wg__op *op;
+    expansion e = {expands, 0};
     for (int round = 0;; round++) {
-        wg_status status = find_composite(g, &op);
+        wg_status status = find(g, expands, &op);
+        if (!status && !op && e.count)
+            wg__graph_note(g, pass, "replaced %zu nodes by their expansions", e.count);
         if (status || !op)
             return status;
         if (round == MAX_ROUNDS)
             return wg__tape_fail(g->report, WG_INVALID, "%s: its expansion never ends", op->name);
-        if ((status = wg__graph_rewrite(g, rewrite, false)))
+        if ((status = wg__graph_rewrite(g, rewrite, &e, false)))
             return status;
     }
 }
+
+static bool is_composite(const wg__op *op) { return op->def.expand && op->def.nkernels == 0; }
+
+wg_status wg__pass_expand(wg__graph *g) { return wg__expand_all(g, "expand", is_composite); }

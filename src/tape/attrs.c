@@ -420,6 +420,20 @@ wg__fn *wg__node_fn(const wg_tape *t, uint32_t id, const char *name)
     return NULL;
 }
 
+size_t wg__attrs_doubles(const wg_attrs *a, double *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; a->slots && i < a->op->sig.nattrs; i++) {
+        const wg__slot *s = &a->slots[i];
+        if (s->kind == WG_ATTR_FLOAT)
+            out[n++] = s->v.f;
+        else if (s->kind == WG_ATTR_INT || s->kind == WG_ATTR_BOOL || s->kind == WG_ATTR_DTYPE ||
+                 s->kind == WG_ATTR_AXIS)
+            out[n++] = (double)s->v.i;
+    }
+    return n;
+}
+
 static void export_axes(const wg_attrs *a, const wg__slot *s, wg_axes *axes)
 {
     const int64_t *list = wg__slot_list(a, s);

@@ -145,7 +145,7 @@ static wg_status elementwise(stage *s, const wg_type *const *in)
         }
         out->shape = sum;
     }
-    const wg_kernel *k = wg__op_kernel(s->op, in, q->nin);
+    const wg_kernel *k = wg__op_kernel(s->op, in, q->nin, NULL);
     if (!k) {
         wg__str takes = wg__str_make(s->t->ctx), has = wg__str_make(s->t->ctx);
         wg__op_add_dtypes(s->op, &takes);

@@ -9,6 +9,8 @@ libwg_la_SOURCES += \
     src/tape/infer.h \
     src/tape/init_kinds.c \
     src/tape/init_kinds.h \
+    src/tape/nest.c \
+    src/tape/nest.h \
     src/tape/op.h \
     src/tape/record.c \
     src/tape/registry.c \

@@ -72,7 +72,20 @@ static int letter_dtype(char c)
     return -1;
 }
 
-static bool kernel_fits(const wg__op *op, const wg_kernel *k, const wg_type *const *in, size_t nin)
+/* The letters `p` after the arrow against the outputs; `any`: the dtype that '*' stands for. */
+static bool outputs_fit(const wg__op *op, const char *p, int any, const wg_type *const *out)
+{
+    for (size_t i = 0; i < op->sig.nout; i++) {
+        int dtype = p[i] == '*' ? any : letter_dtype(p[i]);
+        bool starred = op->sig.star_out && i + 1 == op->sig.nout; /* of any number, also none */
+        if (!starred && p[i] != '?' && dtype >= 0 && dtype != (int)out[i]->dtype)
+            return false;
+    }
+    return true;
+}
+
+static bool kernel_fits(const wg__op *op, const wg_kernel *k, const wg_type *const *in, size_t nin,
+                        const wg_type *const *out)
 {
     int any = -1;
     const char *p = k->types;
@@ -87,13 +100,14 @@ static bool kernel_fits(const wg__op *op, const wg_kernel *k, const wg_type *con
         bool starred = op->sig.star && i + 1 >= op->sig.nin;
         p += !starred;
     }
-    return true;
+    return !out || outputs_fit(op, strstr(k->types, "->") + 2, any, out);
 }
 
-const wg_kernel *wg__op_kernel(const wg__op *op, const wg_type *const *in, size_t nin)
+const wg_kernel *wg__op_kernel(const wg__op *op, const wg_type *const *in, size_t nin,
+                               const wg_type *const *out)
 {
     for (size_t i = 0; i < op->def.nkernels; i++)
-        if (kernel_fits(op, &op->def.kernels[i], in, nin))
+        if (kernel_fits(op, &op->def.kernels[i], in, nin, out))
             return &op->def.kernels[i];
     return NULL;
 }
@@ -272,7 +286,7 @@ static void fill_same(wg__op *op)
             in[i] = &type;
         const wg_kernel *k = NULL;
         if ((op->def.flags & WG_OP_ELEMENTWISE) && !op->def.infer)
-            k = wg__op_kernel(op, in, op->sig.nin);
+            k = wg__op_kernel(op, in, op->sig.nin, NULL);
         op->same[d] = k ? (int8_t)wg__kernel_out(k, in, op->sig.nin) : -1;
     }
 }

@@ -69,8 +69,10 @@ enum {
 
 const wg__op *wg__op_at(const wg_ctx *ctx, size_t index); /* no lock */
 const wg__op *wg__op_find(const wg_ctx *ctx, const char *name);
-/* The kernel for these dtypes, or NULL. Letters of outputs are not looked at. */
-const wg_kernel *wg__op_kernel(const wg__op *op, const wg_type *const *in, size_t nin);
+/* The kernel for these dtypes, or NULL: the first row that fits. `out`: the node's outputs, or NULL
+ * when they are not known yet (inference); then letters of outputs are not looked at. */
+const wg_kernel *wg__op_kernel(const wg__op *op, const wg_type *const *in, size_t nin,
+                               const wg_type *const *out);
 /* The output dtype that a kernel row gives (for elementwise inference). */
 wg_dtype wg__kernel_out(const wg_kernel *kernel, const wg_type *const *in, size_t nin);
 /* Appends what dtypes the kernels take: "f32, f64". */

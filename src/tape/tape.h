@@ -188,6 +188,9 @@ uint32_t wg__push_source(wg_tape *t, uint16_t op, uint64_t bits, uint32_t attrs,
  * operand 0 for axis checks, or -1. */
 bool wg__attrs_build(wg_tape *t, const wg__op *op, const wg_attr *attrs, size_t nattrs, int rank0,
                      uint32_t *id);
+/* The int, float, bool, dtype and axis attributes as doubles, in the order of the signature: what
+ * elementwise loops take. out holds WG__MAX_ATTRS; returns how many there are. */
+size_t wg__attrs_doubles(const wg_attrs *a, double *out);
 /* Attributes as wg_attr values for wg__record, which brings fns over to the tape it records on. out
  * has room for WG__MAX_ATTRS; returns the count. */
 size_t wg__attrs_export(const wg_attrs *a, wg_attr *out);

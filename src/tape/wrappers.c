@@ -94,6 +94,7 @@ enum {
     OP_CONCAT,
     OP_GATHER,
     OP_SCATTER_ADD,
+    OP_PICK,
     OP_ONE_HOT,
     OP_IOTA,
     OP_ELEMENT_COUNT,
@@ -796,6 +797,11 @@ wg_var wg_scatter_add_with(wg_var x, wg_var indices, wg_var updates, int axis)
         wg_attr_axis("axis", axis),
     };
     return wg__record1(OP_SCATTER_ADD, ins, 3, attrs, 1);
+}
+
+wg_var wg_pick(wg_var x, wg_var index)
+{
+    return wg__binary(OP_PICK, x, index);
 }
 
 wg_var wg_one_hot(wg_var indices, int64_t depth)

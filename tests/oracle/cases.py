@@ -332,6 +332,18 @@ def gather(g):
     yield Case([g((5, 2), f32), arr([0, 3, 1], i32)], dict(axis=0), "constant indices", consts=(1,))
 
 
+PICK = [(4,), (3, 4), (2, 1), (0, 3), (2, 2, 3), (3, 1, 5), (1, 2, 1, 1, 1, 1, 1, 3)]
+
+
+def pick(g):
+    for x in PICK:
+        yield Case([g(x), indices(g, x, x[:-1], -1)], {})
+    for t in ALL:
+        yield Case([g((4, 3), t), indices(g, (4, 3), (4,), 1, i64)], {})
+    yield Case([np.stack([mixed(f64)] * 3), arr([13, 12, 0], i64)], {}, "special values")
+    yield Case([g((3, 2), f32), arr([0, 1, 1], i32)], {}, "constant indices", consts=(1,))
+
+
 def scatter_add(g):
     def updates(x, i, axis, t):
         return g(np.take(np.zeros(x), np.zeros(i, int), axis).shape, t)

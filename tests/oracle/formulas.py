@@ -135,6 +135,10 @@ def scatter_add(x, indices, updates, axis=0):
     return y
 
 
+def pick(x, index):
+    return np.take_along_axis(x, index[..., None].astype(np.int64), -1)[..., 0]
+
+
 def one_hot(indices, depth, dtype=np.float32):
     return (indices[..., None] == np.arange(depth)).astype(dtype)
 
@@ -218,6 +222,9 @@ TWINS = {
     "scatter_add": torch_scatter_add,
     "cumsum": torch_cumsum,
     "gather": torch_gather,
+    "pick": lambda x, index:
+        torch.gather(torch.from_numpy(x.copy()), -1, torch.from_numpy(index.astype(np.int64))[..., None])[..., 0].numpy()
+        if x.size else None,
     "one_hot": lambda i, depth, dtype=np.float32:
         torch.nn.functional.one_hot(torch.from_numpy(i.astype(np.int64)), depth).numpy()
         if i.size and depth and ((i >= 0) & (i < depth)).all() else None,

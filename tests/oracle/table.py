@@ -123,6 +123,7 @@ OPS = [
     # indices
     Op("gather", "numpy.take", lambda x, i, axis=0: np.take(x, i, axis), C.gather, names=("x", "i"), signed_zero=True),
     Op("scatter_add", "numpy.add.at" + LONG, F.scatter_add, C.scatter_add, "sum", names=("x", "i", "u")),
+    Op("pick", "numpy.take_along_axis", F.pick, C.pick, names=("x", "i"), signed_zero=True),
     Op("one_hot", "indices == numpy.arange(depth)", F.one_hot, C.one_hot, names=("i",)),
     Op("iota", "numpy.indices", F.iota, C.iota, names=()),
     Op("element_count", "numpy.prod of the shape", F.element_count, C.element_count, names=()),

@@ -3,7 +3,7 @@
 
 # What a build needs, by Debian name.
 wg_packages='gcc libc6-dev make perl autoconf automake libtool pkg-config bison flex check
-    graphviz libgraphviz-dev libjansson-dev zlib1g-dev'
+    graphviz libgraphviz-dev libjansson-dev zlib1g-dev libsleef-dev libdnnl-dev libopenblas-dev'
 
 say() { printf '\n==> %s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }

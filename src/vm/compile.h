@@ -1,0 +1,24 @@
+/* From clusters (pass/cluster.h) to what runs: loops, products, scalars. */
+#ifndef WG_VM_COMPILE_H
+#define WG_VM_COMPILE_H
+
+#include "pass/cluster.h"
+#include "vm/loop.h"
+#include "vm/product.h"
+#include "vm/scalars.h"
+
+/* The slot through which the cluster reaches the memory of value `id` (a base value: no alias; or a
+ * stored member): the same for the same id. UINT32_MAX: out of memory. */
+typedef struct wg__slots {
+    uint32_t (*of)(void *user, uint32_t id);
+    void *user;
+} wg__slots;
+
+/* NULL: out of memory. */
+wg__loop *wg__compile_loop(const wg__clusters *c, uint32_t cluster, int isa, wg__slots slots);
+wg__product *wg__compile_product(const wg__clusters *c, uint32_t cluster, int isa, wg__slots slots);
+/* at[i]: where the value of member i lies among the values, in bytes. */
+wg__scalars *wg__compile_scalars(const wg__clusters *c, uint32_t cluster, int isa, wg__slots slots,
+                                 uint64_t *at);
+
+#endif
