@@ -13,7 +13,7 @@ import sys
 PHASES = {"record": "#1f77b4", "grad": "#2ca02c", "compile": "#d62728", "run": "#000000"}
 WIDTH, HEIGHT, LEFT, TOP, GAP = 250, 260, 56, 40, 24  # of a panel, and the room around
 SIZES = (1e3, 1e7)
-NS = (1.0, 1e4)
+NS = (1.0, 1e5)
 
 
 def read(lines):
@@ -47,7 +47,7 @@ def axes(labels_left):
         x = place(10.0 ** exponent, *SIZES, WIDTH)
         yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{HEIGHT}" stroke="#ddd"/>'
         yield text(x, HEIGHT + 16, power(exponent))
-    for exponent in range(0, 5):
+    for exponent in range(0, 6):
         y = HEIGHT - place(10.0 ** exponent, *NS, HEIGHT)
         yield f'<line x1="0" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>'
         if labels_left:

@@ -4,6 +4,7 @@ EXTRA_DIST += \
     docs/adding-an-op.md \
     docs/architecture.md \
     docs/conventions.md \
+    docs/figures/scalar_growth.svg \
     docs/language.md \
     docs/ops.md \
     docs/performance.md \

@@ -75,8 +75,8 @@ static const wg_op ops[] = {
      .flags = WG_OP_EFFECT | WG_OP_IMPURE | WG_OP_TOTAL, .infer = infer_assign, .vjp = assign_vjp,
      .jvp = assign_jvp, .kernels = assign_kernels, .nkernels = 1},
     {WG_OP, .sig = "stop_gradient(x) -> y", .doc = "Identity; its derivative is disconnected.",
-     .flags = WG_OP_VIEW | WG_OP_TOTAL, .infer = same_type, .vjp = stop_vjp, .kernels = stop_kernels,
-     .nkernels = 1, .check = &stop_check, .view = view_same},
+     .flags = WG_OP_VIEW | WG_OP_TOTAL, .infer = same_type, .vjp = stop_vjp,
+     .kernels = stop_kernels, .nkernels = 1, .check = &stop_check, .view = view_same},
 };
 
 const wg__family wg__ops_core = {ops, sizeof ops / sizeof *ops};

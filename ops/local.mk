@@ -24,6 +24,7 @@ libwgops_la_SOURCES = $(wg_families) \
     ops/builtin.c \
     ops/elementwise.h \
     ops/kernel.h \
+    ops/pairs.c \
     ops/rules.h \
     ops/simd.h \
     ops/simd_other.h \

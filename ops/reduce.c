@@ -313,7 +313,8 @@ static const wg_op ops[] = {
     {.struct_size = WG_OP,
      .sig = "sum(x: num; axes: axes = all, keepdims: bool = false) -> y",
      .doc = "Sum over axes, which are dropped, or kept as size 1 with keepdims. f32 is accumulated "
-            "in f64, integers wrap. 0 over no elements.",
+            "in f64 by the reference, in f64 every 1024 elements at most by the vm; integers "
+            "wrap. 0 over no elements.",
      .flags = WG_OP_LINEAR | WG_OP_TOTAL,
      .monoid = WG_MONOID_SUM,
      .infer = infer_reduce,

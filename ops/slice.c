@@ -208,6 +208,8 @@ static bool view_slice(const wg_attrs *attrs, const wg_type *in, const wg_stride
     return true;
 }
 
+static const int64_t zero = 0; /* as an element of any dtype */
+
 /* Fills the output with the element at `fill`, then writes x into it from `start` on. */
 static wg_status write_into(const wg_kernel_call *c, const void *fill, const int64_t *start,
                             const int64_t *step, size_t nstep)
@@ -215,15 +217,17 @@ static wg_status write_into(const wg_kernel_call *c, const void *fill, const int
     size_t size = wg__elem(&c->in[0]);
     const wg_shape *x = &c->in[0].type->shape;
     int64_t stride[2][WG_MAX_RANK];
-    wg__copy_run(wg__count(&c->out[0]), size, c->out[0].data, (int64_t)size, fill, 0);
+    const size_t n = (size_t)wg__count(&c->out[0]);
+    if (memcmp(fill, &zero, size) == 0)
+        memset(c->out[0].data, 0, n * size);
+    else
+        wg__copy_run((int64_t)n, size, c->out[0].data, (int64_t)size, fill, 0);
     wg__strides(&c->out[0].type->shape, stride[0]);
     wg__strides(x, stride[1]);
     int64_t base = window(x->rank, start, step, nstep, stride[0]);
     wg__copy_strided(x, size, (char *)c->out[0].data + base * (int64_t)size, c->in[0].data, stride);
     return WG_OK;
 }
-
-static const int64_t zero = 0; /* as an element of any dtype */
 
 static wg_status unslice(const wg_kernel_call *c)
 {

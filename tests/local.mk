@@ -17,10 +17,12 @@ test_list = \
     tests/test_ops \
     tests/test_optim \
     tests/test_oracle \
+    tests/test_pair \
     tests/test_pass \
     tests/test_product \
     tests/test_random \
     tests/test_registry \
+    tests/test_rules \
     tests/test_safetensors \
     tests/test_scalars \
     tests/test_session \
@@ -46,7 +48,7 @@ house_list = \
     tools/dev/check-lists
 
 dist_check_SCRIPTS = $(script_list) $(house_list)
-EXTRA_DIST += tests/fault.h tests/fuse_samples.h tests/loop_oracle.h tests/on_tape.h tests/random_graph.h tests/random_model.h tests/rng.h tests/running.h tests/scalar_ops.h tests/suite.h tests/text_tapes.h tests/equivalents.txt tests/lsan.supp tests/cli tests/oracle tests/pass tests/text
+EXTRA_DIST += tests/fault.h tests/fuse_samples.h tests/loop_oracle.h tests/on_tape.h tests/passing.h tests/random_graph.h tests/random_model.h tests/rng.h tests/running.h tests/scalar_ops.h tests/suite.h tests/text_tapes.h tests/equivalents.txt tests/lsan.supp tests/cli tests/oracle tests/pass tests/text
 
 # Whatever names no libraries of its own is a test, and sees the inside.
 LDADD = libwg.la $(CHECK_LIBS) $(LIBM)
@@ -81,13 +83,13 @@ valgrind_list = \
     tests/test_fn \
     tests/test_grad \
     tests/test_pass \
+    tests/test_rules \
     tests/test_session \
     tests/test_state \
     tests/test_tape \
     tests/test_tensor \
     tests/test_text \
-    tests/test_value \
-    tests/test_vm
+    tests/test_value
 
 check-valgrind:
 	CK_FORK=no $(MAKE) check TESTS='$(valgrind_list)' \

@@ -126,6 +126,28 @@ START_TEST(tapes_show_their_literals)
 }
 END_TEST
 
+/* What the cache gives prints as what is compiled anew, also where f32 rounds. */
+START_TEST(f32_tapes_are_equal)
+{
+    for (int i = 0; i < 3; i++) {
+        wg_tape *tape = wg_tape_new(ctx);
+        wg_var x = wg_input(tape, "x", WG_F32, WG_SHAPE(2));
+        wg_var y = wg_mul(x, wg_f(0.1 + i));
+        wg_program *p = cached(tape, y), *q = compile_with(tape, &y, 1, NULL, true);
+        ck_assert(wg_tape_equal(wg_program_tape(p), wg_program_tape(q)));
+        char *text[] = {wg_print(wg_program_tape(p), "g", NULL, 0),
+                        wg_print(wg_program_tape(q), "g", NULL, 0)};
+        ck_assert_str_eq(text[0], text[1]);
+        ck_assert_ptr_nonnull(strstr(text[0], i == 0 ? "= 0.1\n" : i == 1 ? "= 1.1\n" : "= 2.1\n"));
+        wg_text_free(ctx, text[0]);
+        wg_text_free(ctx, text[1]);
+        wg_program_free(p);
+        wg_program_free(q);
+        wg_tape_free(tape);
+    }
+}
+END_TEST
+
 /* Training steps: params, effects, gradients, a scan and composites. */
 static wg_var training(wg_tape *tape, double rate, double decay, wg_var *xs)
 {
@@ -279,6 +301,47 @@ START_TEST(differences_of_programs)
 }
 END_TEST
 
+/* What is kept for explanations; which values are roots, where walking from them gives the same nodes. */
+START_TEST(differences_of_wishes)
+{
+    wg_var x = wg_input(t, "x", WG_F64, WG_SCALAR), y = wg_sin(x);
+    wg_compile_options plain = WG_COMPILE_DEFAULTS, explained = plain;
+    explained.explain = true;
+    wg_program *of[] = {wg_compile(t, (wg_var[]){y, x}, 2, &plain),
+                        wg_compile(t, (wg_var[]){y, y}, 2, &plain),
+                        wg_compile(t, (wg_var[]){y, x}, 2, &explained)};
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < i; k++)
+            ck_assert_msg(of[i]->code != of[k]->code, "programs %d and %d", k, i);
+    for (int i = 0; i < 3; i++)
+        wg_program_free(of[i]);
+}
+END_TEST
+
+/* The node that a derivative belongs to, and the name of a body, show in pictures and text. */
+START_TEST(differences_that_show)
+{
+    wg_program *p[4];
+    for (int v = 0; v < 4; v++) {
+        wg_tape *tape = wg_tape_new(ctx);
+        wg_var x = wg_input(tape, "x", WG_F64, WG_SCALAR), y, z = wg_sin(x);
+        wg_tape *b = wg_fn_begin(tape, v == 1 ? "another" : "f");
+        wg_var out = wg_exp(wg_fn_input(b, "in", WG_F64, WG_SCALAR));
+        wg_fn f = wg_fn_end(b, &out, 1);
+        wg_call(f, &z, 1, &y, 1);
+        y = wg_cos(y);
+        if (v > 1)
+            tape->nodes.data[(uint32_t)y.bits].origin = 1 + (uint32_t)(v == 2 ? x : z).bits;
+        p[v] = cached(tape, y);
+        for (int k = 0; k < v; k++)
+            ck_assert_msg(p[v]->code != p[k]->code, "variants %d and %d", k, v);
+        wg_tape_free(tape);
+    }
+    for (int v = 0; v < 4; v++)
+        wg_program_free(p[v]);
+}
+END_TEST
+
 /* Values that passes may look at are part of the graph. */
 START_TEST(special_literals)
 {
@@ -419,6 +482,92 @@ START_TEST(lives)
 }
 END_TEST
 
+/* Bytes that are in use, before each block. */
+static void *counting(void *user, void *ptr, size_t size)
+{
+    size_t *live = user, *block = ptr ? (size_t *)ptr - 2 : NULL, old = block ? block[0] : 0;
+    if (!size) {
+        __atomic_fetch_sub(live, old, __ATOMIC_RELAXED);
+        free(block);
+        return NULL;
+    }
+    if (!(block = realloc(block, size + 2 * sizeof *block)))
+        return NULL;
+    __atomic_fetch_add(live, size - old, __ATOMIC_RELAXED);
+    block[0] = size;
+    return block + 2;
+}
+
+/* A graph with `n` constant elements or `n` nodes, unlike those of other `v`. */
+static wg_var heavy(wg_tape *tape, int kind, int n, int v)
+{
+    wg_var x = wg_input(tape, "x", WG_F32, WG_SHAPE(n)), y = x;
+    if (kind == 0) {
+        float *data = calloc((size_t)n, sizeof *data);
+        data[v] = 1;
+        y = wg_mul(x, wg_const(tape, WG_F32, WG_SHAPE(n), data));
+        free(data);
+    }
+    for (int i = 0; i < n && kind; i++)
+        y = i == v ? wg_exp(y) : i % 5 == 0 && kind == 2 ? wg_cumsum(y, 0) : wg_mul(wg_sin(y), x);
+    return wg_sum(y);
+}
+
+/* What is kept is bounded in bytes, whatever they are spent on. */
+START_TEST(bytes_are_bounded)
+{
+    enum { MOST = 1 << 20 };
+    size_t live = 0, before = 0;
+    wg_ctx_options options = WG_CTX_DEFAULTS;
+    options.alloc = counting;
+    options.alloc_user = &live;
+    options.cache_bytes = MOST;
+    options.threads = 1;
+    wg_ctx *own = wg_ctx_new(&options);
+    const wg__code *last = NULL;
+    const int n = _i ? 300 : 50000;
+    for (int v = 0; v < 30; v++) {
+        wg_tape *tape = wg_tape_new(own);
+        wg_program *p = cached(tape, heavy(tape, _i, n, v));
+        last = p->code;
+        wg_program_free(p);
+        wg_tape_free(tape);
+        before = v == 0 ? live : before;
+    }
+    ck_assert_uint_lt(live - before, MOST + MOST / 2);
+    ck_assert_uint_gt(live, MOST / 3);        /* but there is something */
+    for (int round = 0; round < 3; round++) { /* in between one too large: the others stay */
+        wg_tape *tape = wg_tape_new(own);
+        wg_program *p =
+            cached(tape, round == 1 ? heavy(tape, 0, MOST / 4, 0) : heavy(tape, _i, n, 29));
+        ck_assert(round == 1 || p->code == last);
+        wg_program_free(p);
+        wg_tape_free(tape);
+    }
+    wg_ctx_free(own);
+    ck_assert_uint_eq(live, 0);
+}
+END_TEST
+
+/* Dead values do not count against what is kept. */
+START_TEST(only_needed_values_count)
+{
+    wg_var x = wg_input(t, "x", WG_F64, WG_SCALAR), y = x;
+    for (int i = 0; i < (1 << 19) + 10; i++)
+        y = wg_sin(y);
+    wg_var z = wg_exp(x);
+    wg_program *p = cached(t, z), *q = cached(t, z);
+    ck_assert_ptr_eq(p->code, q->code);
+    wg_program_free(p);
+    wg_program_free(q);
+    p = cached(t, y);
+    q = cached(t, y);
+    ck_assert_ptr_ne(p->code, q->code);
+    wg_program_free(p);
+    wg_program_free(q);
+}
+END_TEST
+
 static bool twice(wg_ctx *own, void *user)
 {
     (void)user;
@@ -494,14 +643,19 @@ int main(void)
     tcase_add_test(c, both_stay_right);
     tcase_add_test(c, f32_literals);
     tcase_add_test(c, tapes_show_their_literals);
+    tcase_add_test(c, f32_tapes_are_equal);
     tcase_add_test(c, training_steps);
     tcase_add_test(c, rewound_tapes);
     tcase_add_test(c, differences);
     tcase_add_test(c, differences_of_programs);
+    tcase_add_test(c, differences_of_wishes);
+    tcase_add_test(c, differences_that_show);
     tcase_add_test(c, special_literals);
     tcase_add_test(c, literals_in_bodies);
     tcase_add_test(c, random_graphs);
     tcase_add_test(c, lives);
+    tcase_add_loop_test(c, bytes_are_bounded, 0, 3);
+    tcase_add_test(c, only_needed_values_count);
     tcase_add_test(c, survives_no_memory);
     tcase_add_test(c, threads_compile_at_once);
     suite_add_tcase(s, c);

@@ -109,9 +109,21 @@ for graph in square.wg mlp.wg scan.wg; do
         wengert explain $options $graph >"$work/two" || fail "explain $options $graph fails"
         cmp "$work/one" "$work/two" || fail "explain $options $graph is not stable"
         steps=$(sed -n 's/^steps: //p' "$work/one")
-        test "$(sed '1,/^steps:/d' "$work/one" | grep -c '^ *[0-9][0-9]*  [a-z]')" = "$steps" ||
+        test "$(sed '1,/^steps:/d' "$work/one" | grep -c '^ \{2,5\}[0-9][0-9]*  [a-z]')" = "$steps" ||
             fail "explain $options $graph does not show all steps"
     done
+done
+
+# Steps of a sub-tape stand below the step that runs it, as often as it runs; fusion names the sub-tape;
+# what the steps name is in the graph below.
+wengert explain --grad scan.wg >"$work/out" || fail "explain --grad scan.wg fails"
+grep -q '^ *step, 5 times:$' "$work/out" || fail "explain shows no sub-tape"
+grep -A1 '^ *step, 5 times:$' "$work/out" | grep -q '^ \{10,\}0  [a-z]' || fail "explain shows no steps of a sub-tape"
+grep -A1 '^ *[0-9]*  scan ' "$work/out" | grep -q 'flop, ' || fail "explain counts no flops of a scan"
+wengert explain --grad mlp.wg >"$work/out" || fail "explain --grad mlp.wg fails"
+for id in $(sed -n '/^fusion:/,/^graph:/s/[^%]*\(%[0-9]*\)[^%]*/\1 /gp' "$work/out"); do
+    sed '1,/^graph:/d' "$work/out" | grep -q "^ *\(const \)\{0,1\}$id: \|[(, ]$id[:,)]" ||
+        fail "explain: $id is not in the graph"
 done
 
 # Heat: shares of all that is computed make up the whole (labels are rounded).

@@ -49,8 +49,10 @@ static void check_reads(const wg__clusters *c)
             wg__role role = c->role[wg__head(c->tape, base)];
             ck_assert_msg(role != WG__ALIAS && role != WG__IDLE,
                           "%%%u reads %%%u, which is not there", (unsigned)id, (unsigned)base);
+            wg__layout room;
             if (c->role[id] == WG__RUN)
-                ck_assert(wg__layout_dense(wg__type_at(c->tape, in), &c->layout[in].s));
+                ck_assert(
+                    wg__layout_dense(wg__type_at(c->tape, in), &wg__layout_of(c, in, &room)->s));
             if (c->role[id] == WG__RUN || c->role[id] == WG__TIMES)
                 ck_assert(c->role[base] != WG__INDEX);
             if (c->of[base] == WG__NO_CLUSTER)
@@ -136,7 +138,8 @@ static void make_clusters(const wg_tape *tape, const uint32_t *ids, size_t nouts
     check_groups(c);
     check_updates(c, ids + nroots, ids + nouts, in_place, neffects);
     for (size_t i = 0; i < nroots; i++) {
-        const wg__layout *l = &c->layout[ids[i]];
+        wg__layout room;
+        const wg__layout *l = wg__layout_of(c, ids[i], &room);
         ck_assert(wg__layout_dense(wg__type_at(tape, ids[i]), &l->s));
         ck_assert(c->of[l->base] == WG__NO_CLUSTER || c->stored[l->base]);
     }

@@ -75,7 +75,7 @@ static void random_loop(wg_ctx *ctx, uint64_t seed)
            across = (size_t)((o.cols + wide - 1) / wide);
     if (cut)
         wg__loop_cut(o.b, bands, bands * (across ? across : 1));
-    wg__loop *loop = wg__loop_end(o.b);
+    wg__loop *loop = wg__loop_end(o.b, NULL);
     ck_assert_msg(loop != NULL, "seed %llu: not built", (unsigned long long)seed);
     if (cut)
         ok = run_rects(loop, o.slots, o.rows, o.cols, high, wide, &why);
@@ -148,7 +148,7 @@ static void close_to(double got, double want, double scale)
 }
 
 /* softmax of x to y; in place when the slots are the same. */
-static wg__loop *softmax_loop(wg_ctx *ctx, int64_t rows, int64_t cols, int isa)
+static wg__loop *softmax_loop(wg_ctx *ctx, int64_t rows, int64_t cols, int isa, wg_status *why)
 {
     wg__loop_builder *b = wg__loop_begin(ctx, &rows, 1, cols, isa);
     wg__loop_mem from = f32_at(0, cols, 1), to = f32_at(1, cols, 1);
@@ -158,7 +158,7 @@ static wg__loop *softmax_loop(wg_ctx *ctx, int64_t rows, int64_t cols, int isa)
     wg__reg e = f32_of(ctx, b, "exp", f32_op(ctx, b, "sub", x, top));
     wg__reg y = f32_op(ctx, b, "div", e, wg__loop_reduce(b, WG_MONOID_SUM, e));
     wg__loop_store(b, y, &to);
-    return wg__loop_end(b);
+    return wg__loop_end(b, why);
 }
 
 static void check_softmax(const float *x, const float *y, int64_t rows, int64_t cols)
@@ -183,7 +183,7 @@ START_TEST(softmax_also_in_place)
         for (size_t k = 0; k < NSHAPES; k++) {
             int64_t rows = shapes[k][0], cols = shapes[k][1];
             arrays *a = arrays_new(k), *before = arrays_new(k);
-            wg__loop *loop = softmax_loop(ctx, rows, cols, isa);
+            wg__loop *loop = softmax_loop(ctx, rows, cols, isa, NULL);
             ck_assert(run_tiles(loop, a->slots, false, &why));
             check_softmax(a->x, a->y, rows, cols);
             ck_assert_float_eq(a->y[rows * cols], before->y[rows * cols]);
@@ -221,7 +221,7 @@ START_TEST(layer_norm)
         wg__reg y = f32_op(ctx, b, "div", d, f32_of(ctx, b, "sqrt", var));
         y = f32_op(ctx, b, "mul", y, wg__loop_load(b, &mz));
         wg__loop_store(b, y, &my);
-        wg__loop *loop = wg__loop_end(b);
+        wg__loop *loop = wg__loop_end(b, NULL);
         ck_assert(run_tiles(loop, slots, false, &why));
         for (int64_t i = 0; i < rows; i++) {
             double s = 0, v = 0;
@@ -261,7 +261,7 @@ START_TEST(sums_have_one_order)
                 wg__loop_store(b, wg__loop_reduce(b, (wg_monoid)monoid, x), &my);
                 wg__loop_columns(b, (wg_monoid)monoid, x, &mz);
                 wg__loop_total(b, (wg_monoid)monoid, x, WG__FULL, &mt);
-                wg__loop *loop = wg__loop_end(b);
+                wg__loop *loop = wg__loop_end(b, NULL);
                 ck_assert(run_tiles(loop, slots, run % 2, &why));
                 a->x[0] = total;
                 if (run)
@@ -273,6 +273,76 @@ START_TEST(sums_have_one_order)
             }
             free(first);
         }
+    wg_ctx_free(ctx);
+}
+END_TEST
+
+/* f32 sums of tenths, over many elements: no worse than a few roundings, as of f64. The lanes of
+ * vectors would be off by a hundredfold of that; columns by their few hundred rows. */
+START_TEST(long_sums_are_as_if_of_f64)
+{
+    static const int64_t spaces[][2] = {{2, 200000}, {1, 300001}, {300000, 1}, {100000, 2},
+                                        {20000, 16}, {4000, 65},  {3000, 128}};
+    wg_ctx *ctx = wg_ctx_new(NULL);
+    wg__loop_fault why;
+    enum { N = 400000 };
+    float *x = calloc(4 * N, sizeof *x), *y = x + N, *z = y + N, *q = z + N;
+    for (size_t i = 0; i < N; i++)
+        x[i] = 0.1F;
+    for (size_t k = 0; k < sizeof spaces / sizeof *spaces; k++)
+        for (int rows_too = 0; rows_too < 2; rows_too++) {
+            const int64_t rows = spaces[k][0], cols = spaces[k][1];
+            const double tenth = (double)0.1F;
+            float total;
+            char *slots[] = {(char *)x, (char *)y, (char *)z, (char *)&total, (char *)q};
+            wg__loop_builder *b = wg__loop_begin(ctx, &rows, 1, cols, best_isa());
+            wg__loop_mem mx = f32_at(0, cols, 1), my = f32_at(1, 1, 0), mz = f32_at(2, 0, 1);
+            wg__loop_mem mt = f32_at(3, 0, 0), mq = f32_at(4, cols, 1);
+            wg__reg v = wg__loop_load(b, &mx);
+            if (rows_too) { /* few columns are streams then */
+                wg__reg s = wg__loop_reduce(b, WG_MONOID_SUM, v);
+                wg__loop_store(b, s, &my);
+                wg__loop_store(b, f32_op(ctx, b, "div", v, s), &mq);
+            }
+            wg__loop_columns(b, WG_MONOID_SUM, v, &mz);
+            wg__loop_total(b, WG_MONOID_SUM, v, WG__FULL, &mt);
+            const bool cut = cols > 64; /* all rows in one band */
+            if (cut)
+                wg__loop_cut(b, 1, 1);
+            wg__loop *loop = wg__loop_end(b, NULL);
+            ck_assert(cut ? run_rects(loop, slots, rows, cols, rows, cols, &why)
+                          : run_tiles(loop, slots, false, &why));
+            for (int64_t i = 0; i < rows && rows_too; i++)
+                close_to((double)y[i], tenth * (double)cols, tenth * (double)cols);
+            for (int64_t j = 0; j < cols; j++)
+                close_to((double)z[j], tenth * (double)rows, 2 * tenth * (double)rows);
+            close_to((double)total, tenth * (double)(rows * cols), tenth * (double)(rows * cols));
+            wg__loop_free(ctx, loop);
+        }
+    free(x);
+    wg_ctx_free(ctx);
+}
+END_TEST
+
+/* Spaces without columns, as reshapes and transposes make them: what varies along rows is stored to
+ * what varies along columns, of which there are none. */
+START_TEST(a_store_along_no_columns_is_nothing)
+{
+    wg_ctx *ctx = wg_ctx_new(NULL);
+    wg__loop_fault why;
+    int64_t rows = 5;
+    float x[5] = {1, 2, 3, 4, 5}, y = 7;
+    char *slots[] = {(char *)x, (char *)&y};
+    wg__loop_builder *b = wg__loop_begin(ctx, &rows, 1, 0, best_isa());
+    wg__loop_mem mx = f32_at(0, 1, 0), my = f32_at(1, 0, 1);
+    wg__loop_store(b, f32_of(ctx, b, "exp", wg__loop_load(b, &mx)), &my);
+    wg_status status = WG_INTERNAL;
+    wg__loop *loop = wg__loop_end(b, &status);
+    ck_assert_ptr_nonnull(loop);
+    ck_assert_int_eq(status, WG_OK);
+    ck_assert(run_tiles(loop, slots, false, &why));
+    ck_assert_float_eq(y, 7);
+    wg__loop_free(ctx, loop);
     wg_ctx_free(ctx);
 }
 END_TEST
@@ -304,7 +374,7 @@ START_TEST(nan_and_infinity_go_through)
                     wg__reg r = wg__loop_load(b, &mx);
                     wg__loop_store(b, wg__loop_reduce(b, monoid, r), &m1);
                     wg__loop_total(b, monoid, r, WG__FULL, &m2);
-                    wg__loop *loop = wg__loop_end(b);
+                    wg__loop *loop = wg__loop_end(b, NULL);
                     ck_assert(run_tiles(loop, slots, false, &why));
                     for (int i = 0; i < 2; i++)
                         ck_assert_msg((isnan(s) && isnan((double)y[i])) || (double)y[i] == s,
@@ -333,7 +403,7 @@ START_TEST(integers_wrap)
     wg__reg v = wg__loop_load(b, &mx), p = wg__loop_reduce(b, WG_MONOID_PROD, v);
     wg__loop_store(b, p, &my);
     wg__loop_total(b, WG_MONOID_SUM, v, WG__FULL, &mt);
-    wg__loop *loop = wg__loop_end(b);
+    wg__loop *loop = wg__loop_end(b, NULL);
     ck_assert(run_tiles(loop, slots, false, &why));
     ck_assert_uint_eq((uint32_t)total, sum);
     for (int i = 0; i < 10; i++) {
@@ -361,7 +431,7 @@ START_TEST(nothing_is_reduced_to_the_neutral_element)
         wg__loop_store(b, wg__loop_reduce(b, WG_MONOID_PROD, e), &my);
         wg__loop_store(b, e, &mx);
         wg__loop_total(b, WG_MONOID_SUM, e, WG__FULL, &mt);
-        wg__loop *loop = wg__loop_end(b);
+        wg__loop *loop = wg__loop_end(b, NULL);
         memset(y, 0, sizeof y);
         ck_assert(run_tiles(loop, slots, false, &why));
         for (int64_t i = 0; i < 40; i++)
@@ -389,7 +459,7 @@ START_TEST(in_place_before_the_last_use)
             wg__loop_store(b, f32_op(ctx, b, "sub", f32_op(ctx, b, "add", y, y), x),
                            swap ? &mx : &my);
             wg__loop_store(b, x, &mz);
-            wg__loop *loop = wg__loop_end(b);
+            wg__loop *loop = wg__loop_end(b, NULL);
             ck_assert(run_tiles(loop, a->slots, false, &why));
             for (int64_t i = 0; i < rows * cols; i++) {
                 ck_assert_float_eq((swap ? a->y : a->x)[i], -before->x[i]);
@@ -426,7 +496,7 @@ START_TEST(faults_name_row_and_value)
                 wg__reg y = gathers ? wg__loop_gather(b, &mx, i, 80, 20, 9)
                                     : wg__loop_pick(b, wg__loop_load(b, &mx), i, 9);
                 wg__loop_store(b, y, &my);
-                wg__loop *loop = wg__loop_end(b);
+                wg__loop *loop = wg__loop_end(b, NULL);
                 ck_assert(run_tiles(loop, slots, false, &why));
                 ck_assert_float_eq(a->y[gathers ? 65 : 3], a->x[gathers ? 65 : 63]);
                 index[bad] = side ? -1 : 20;
@@ -445,8 +515,10 @@ END_TEST
 static bool build_one(wg_ctx *ctx, void *user)
 {
     (void)user;
-    wg__loop *loop = softmax_loop(ctx, 20, 30, WG_ISA_PORTABLE);
+    wg_status why = WG_NO_MEMORY;
+    wg__loop *loop = softmax_loop(ctx, 20, 30, WG_ISA_PORTABLE, &why);
     wg__loop_free(ctx, loop);
+    ck_assert_int_eq(why, loop ? WG_OK : WG_NO_MEMORY);
     return loop != NULL;
 }
 
@@ -472,7 +544,9 @@ START_TEST(what_cannot_be_is_refused)
             wg__loop_store(b, x + 7, &mx);
         else /* floats have no logic */
             wg__loop_store(b, wg__loop_reduce(b, WG_MONOID_ANY, x), &my);
-        ck_assert_ptr_null(wg__loop_end(b));
+        wg_status why = WG_OK;
+        ck_assert_ptr_null(wg__loop_end(b, &why));
+        ck_assert_int_eq(why, WG_INTERNAL); /* and not a lack of memory */
     }
     wg_ctx_free(ctx);
 }
@@ -487,6 +561,8 @@ static Suite *suite(void)
     tcase_add_test(t, softmax_also_in_place);
     tcase_add_test(t, layer_norm);
     tcase_add_test(t, sums_have_one_order);
+    tcase_add_test(t, long_sums_are_as_if_of_f64);
+    tcase_add_test(t, a_store_along_no_columns_is_nothing);
     tcase_add_test(t, nan_and_infinity_go_through);
     tcase_add_test(t, integers_wrap);
     tcase_add_test(t, nothing_is_reduced_to_the_neutral_element);

@@ -1,11 +1,7 @@
-/* Passes and compiling: graphs of text before and after (tests/pass), values before and after, what
- * passes may not touch. */
-#include <dirent.h>
-
+/* Passes and compiling: composites and bodies, errors, what passes may not touch. Rules and golden files
+ * are in test_rules.c. */
 #include "fault.h"
-#include "pass/pass.h"
-#include "running.h"
-#include "random_graph.h"
+#include "passing.h"
 
 /* ---- passes ------------------------------------------------------------------------------------------ */
 
@@ -150,262 +146,6 @@ START_TEST(compile_errors)
 }
 END_TEST
 
-/* ---- graphs ------------------------------------------------------------------------------------------ */
-
-static wg__graph graph_of(wg_tape *tape, const wg_var *outs, size_t nouts)
-{
-    wg__graph g = {
-        .ctx = ctx, .report = tape, .tape = tape, .nroots = nouts, .nids = nouts, .explain = true};
-    g.ids = wg__calloc(ctx, nouts, sizeof *g.ids);
-    for (size_t i = 0; i < nouts; i++)
-        g.ids[i] = (uint32_t)outs[i].bits;
-    return g;
-}
-
-static const wg__pass *pass_named(const char *name)
-{
-    for (size_t i = 0; i < wg__pass_count; i++)
-        if (strcmp(wg__passes[i].name, name) == 0)
-            return &wg__passes[i];
-    ck_abort_msg("there is no pass \"%s\"", name);
-    return NULL;
-}
-
-static void check_verified(const wg__graph *g, const char *what)
-{
-    char message[256] = "";
-    ck_assert_msg(wg__verify(g->tape, message, sizeof message) == WG_OK, "%s: %s", what, message);
-}
-
-/* Runs passes by name, separated by spaces; "all" is the pipeline. */
-static void run_passes(wg__graph *g, const char *names)
-{
-    char copy[128];
-    snprintf(copy, sizeof copy, "%s", names);
-    for (char *name = strtok(copy, " "); name; name = strtok(NULL, " ")) {
-        wg_status status = strcmp(name, "all") == 0 ? wg__pipeline(g, WG__LEVEL_FUSING, true)
-                                                    : pass_named(name)->run(g);
-        ck_assert_msg(status == WG_OK, "%s: %s", name, wg_tape_error(g->report));
-        check_verified(g, name);
-    }
-}
-
-/* ---- text in, text out --------------------------------------------------------------------------------- */
-
-static char *read_file(const char *path, size_t *size)
-{
-    FILE *f = fopen(path, "rb");
-    ck_assert_msg(f != NULL, "%s", path);
-    char *text = calloc(1, 1 << 16);
-    *size = fread(text, 1, (1 << 16) - 1, f);
-    fclose(f);
-    return text;
-}
-
-static bool used[128]; /* rules of algebra that a golden file has seen at work */
-
-static void note_rules(const wg__graph *g)
-{
-    for (size_t i = 0; i < g->notes.len; i++)
-        for (size_t k = 0; wg__algebra_rule_name(k); k++) {
-            const char *text = g->notes.data[i].text, *name = wg__algebra_rule_name(k);
-            used[k] |= !strncmp(text, name, strlen(name)) && text[strlen(name)] == ':';
-        }
-}
-
-static void check_rules_used(void)
-{
-    for (size_t k = 0; wg__algebra_rule_name(k); k++)
-        ck_assert_msg(used[k], "rule %s is in no file of tests/pass", wg__algebra_rule_name(k));
-}
-
-/* The first line names passes; then a graph, a line "---", and the graph that is to come out.
- * WG_REFRESH writes what came out instead. */
-static void check_golden(const char *path)
-{
-    size_t size;
-    char *text = read_file(path, &size), *error = NULL, names[128] = "";
-    char *in = strchr(text, '\n') + 1, *mark = strstr(in, "---\n");
-    snprintf(names, sizeof names, "%.*s", (int)(in - text - 1), text);
-    ck_assert_msg(mark != NULL, "%s has no line ---", path);
-    wg_graph *parsed = wg_parse(ctx, in, (size_t)(mark - in), path, &error);
-    ck_assert_msg(parsed != NULL, "%s", error);
-    wg__graph g =
-        graph_of(wg_graph_tape(parsed), wg_graph_outputs(parsed), wg_graph_noutputs(parsed));
-    run_passes(&g, names);
-    note_rules(&g);
-    wg_var outs[16];
-    for (size_t i = 0; i < g.nroots; i++)
-        outs[i] = wg__var(g.tape, g.ids[i]);
-    char *got = wg_print(g.tape, wg_graph_name(parsed), outs, g.nroots);
-    if (getenv("WG_REFRESH")) {
-        FILE *f = fopen(path, "wb");
-        fprintf(f, "%.*s---\n%s", (int)(mark - text), text, got);
-        fclose(f);
-    } else {
-        ck_assert_msg(strcmp(got, mark + 4) == 0, "%s: got\n%s", path, got);
-    }
-    wg_text_free(ctx, got);
-    wg__graph_free(&g);
-    wg_graph_free(parsed);
-    free(text);
-}
-
-START_TEST(golden_files)
-{
-    const char *top = getenv("WG_SRCDIR");
-    char folder[512], path[1024];
-    snprintf(folder, sizeof folder, "%s/tests/pass", top ? top : ".");
-    DIR *dir = opendir(folder);
-    int files = 0;
-    ck_assert_msg(dir != NULL, "%s", folder);
-    for (struct dirent *entry; (entry = readdir(dir)); files += strstr(path, ".pass") != NULL) {
-        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-        if (strstr(path, ".pass"))
-            check_golden(path);
-    }
-    closedir(dir);
-    ck_assert_int_gt(files, 10);
-    check_rules_used();
-}
-END_TEST
-
-/* ---- values before and after ------------------------------------------------------------------------------ */
-
-/* Inputs and params of the program get numbers that depend on their names alone. */
-static void bind_inputs(wg_session *s, const wg_program *p)
-{
-    for (size_t i = 0; i < wg_program_ninputs(p); i++) {
-        wg_type type;
-        const char *name = wg_program_input(p, i, &type);
-        wg_tensor *x = wg_tensor_new(ctx, type.dtype, type.shape, NULL);
-        rng r = rng_make(name[0]);
-        for (int64_t k = 0; k < wg_shape_count(type.shape); k++)
-            wg__store(type.dtype, wg_tensor_data_mut(x), k,
-                      wg_dtype_is_float(type.dtype) ? rng_unit(&r) * 2 - 1
-                                                    : (double)rng_int(&r, 0, 1));
-        ck_assert_int_eq(wg_bind_copy_name(s, name, wg_tensor_data(x), wg_tensor_bytes(x)), WG_OK);
-        wg_tensor_free(x);
-    }
-}
-
-static wg_session *run_reference(wg_tape *tape, const wg_var *outs, size_t nouts)
-{
-    wg_compile_options options = WG_COMPILE_DEFAULTS;
-    options.executor = "reference";
-    options.no_effects = true;
-    options.no_cache = true;
-    wg_program *p = wg_compile(tape, outs, nouts, &options);
-    ck_assert_msg(p != NULL, "%s", wg_tape_error(tape));
-    wg_session *s = wg_session_new(p, NULL);
-    bind_inputs(s, p);
-    run_ok(s);
-    wg_program_free(p);
-    return s;
-}
-
-static bool close_enough(double want, double got, double tolerance)
-{
-    if (isnan(want) || isnan(got))
-        return isnan(want) && isnan(got);
-    return want == got || fabs(want - got) <= tolerance * (1 + fabs(want));
-}
-
-static void check_same_values(const wg_session *want, const wg_session *got, size_t nouts,
-                              double tolerance, const char *what)
-{
-    for (size_t i = 0; i < nouts; i++) {
-        wg_type a, b;
-        const void *x = wg_output_at(want, i, &a, NULL), *y = wg_output_at(got, i, &b, NULL);
-        ck_assert_msg(wg__type_equal(&a, &b), "%s: output %zu has another type", what, i);
-        for (int64_t k = 0; k < wg_shape_count(a.shape); k++) {
-            double u = wg__load(a.dtype, x, k), v = wg__load(b.dtype, y, k);
-            ck_assert_msg(close_enough(u, v, tolerance), "%s: output %zu[%lld] is %.17g, not %.17g",
-                          what, i, (long long)k, v, u);
-        }
-    }
-}
-
-/* Passes leave values alone: to the bit (but for the sign of zero) unless they say that they round. */
-static void check_values(wg_tape *tape, const wg_var *outs, size_t nouts, const char *passes,
-                         double tolerance, const char *what)
-{
-    wg_session *want = run_reference(tape, outs, nouts);
-    wg__graph g = graph_of(tape, outs, nouts);
-    run_passes(&g, passes);
-    wg_var after[64];
-    ck_assert_uint_le(nouts, 64);
-    for (size_t i = 0; i < nouts; i++)
-        after[i] = wg__var(g.tape, g.ids[i]);
-    wg_session *got = run_reference((wg_tape *)g.tape, after, nouts);
-    check_same_values(want, got, nouts, tolerance, what);
-    wg_session_free(want);
-    wg_session_free(got);
-    wg__graph_free(&g);
-}
-
-/* Passes alone and together; the tolerance of those that round. */
-static const struct {
-    const char *names;
-    bool rounds;
-} trials[] = {
-    {"fold", false},        {"cse", false},
-    {"algebra", false},     {"hoist", false},
-    {"canon", false},       {"fold cse algebra hoist fold cse algebra hoist canon", false},
-    {"expand lower", true}, {"all", true},
-};
-
-enum { GRAPHS = 60 };
-
-/* Values of random graphs, with the gradient of their sum, before and after every trial. */
-START_TEST(random_graphs_keep_their_values)
-{
-    for (size_t k = 0; k < sizeof trials / sizeof *trials; k++) {
-        rng r = rng_make((uint64_t)_i);
-        wg_tape *tape = wg_tape_new(ctx);
-        random_graph g = {.t = tape, .r = &r, .rounding = trials[k].rounds};
-        random_graph_make(&g, 24);
-        wg_var outs[8];
-        size_t n = 0;
-        for (; n < 4; n++)
-            outs[n] = g.v[g.n - 1 - n];
-        wg_var y = wg_sum(outs[0]);
-        for (size_t i = 1; i < n; i++)
-            y = wg_add(y, wg_sum(outs[i]));
-        ck_assert_msg(wg_grad(&y, 1, NULL, g.v, 4, outs + n) == WG_OK, "%s", wg_tape_error(tape));
-        char what[96];
-        snprintf(what, sizeof what, "seed %d, passes %s", _i, trials[k].names);
-        check_values(tape, outs, n + 4, trials[k].names, trials[k].rounds ? 1e-9 : 0, what);
-        wg_tape_free(tape);
-    }
-}
-END_TEST
-
-static const char *const examples[] = {"digits", "logistic", "mixture", "rnn_bptt"};
-
-/* The same of the examples, with the gradients of their first output. */
-START_TEST(examples_keep_their_values)
-{
-    const char *top = getenv("WG_SRCDIR");
-    char path[1024], *error = NULL;
-    snprintf(path, sizeof path, "%s/examples/%s.wg", top ? top : ".", examples[_i]);
-    for (size_t k = 0; k < sizeof trials / sizeof *trials; k++) {
-        wg_graph *parsed = wg_parse_file(ctx, path, &error);
-        ck_assert_msg(parsed != NULL, "%s", error);
-        wg_tape *tape = wg_graph_tape(parsed);
-        wg_var outs[32], params[16];
-        size_t n = wg_graph_noutputs(parsed), np = tape->params.len;
-        memcpy(outs, wg_graph_outputs(parsed), n * sizeof *outs);
-        for (size_t i = 0; i < np; i++)
-            params[i] = wg__var(tape, tape->params.data[i]);
-        ck_assert_int_eq(wg_grad(outs, 1, NULL, params, np, outs + n), WG_OK);
-        check_values(tape, outs, n + np, trials[k].names,
-                     wg_typeof(outs[0]).dtype == WG_F32 ? 1e-5 : 1e-9, trials[k].names);
-        wg_graph_free(parsed);
-    }
-}
-END_TEST
-
 /* ---- what passes may not touch ------------------------------------------------------------------------------ */
 
 static size_t count_ops(const wg__graph *g, const char *op)
@@ -442,8 +182,9 @@ START_TEST(impure_nodes_stay)
         wg_var c = wg_fn_input(body, "c", WG_F64, WG_SCALAR), v = wg_add(w, wg_f(0));
         (void)v;
         wg_var inner = wg_add(c, apply1("tick", wg_mul(c, wg_f(3))));
-        wg_var tick = apply1("tick", wg_sub(c, c));
-        wg_var next = wg_add(inner, wg_add(tick, wg_exp(w)));
+        wg_var tick = apply1("tick", wg_sub(c, c)), same;
+        wg_apply(body, "tick", &w, 1, NULL, 0, &same, 1); /* the same operand at every step */
+        wg_var next = wg_add(wg_add(inner, same), wg_add(tick, wg_exp(w)));
         wg_fn fn = wg_fn_end(body, &next, 1);
         wg_scan_options options = WG_SCAN_DEFAULTS;
         options.length = 2;
@@ -455,6 +196,80 @@ START_TEST(impure_nodes_stay)
     ck_assert_uint_eq(count_ops(&g, "tick"), 2);
     ck_assert_uint_eq(count_ops(&g, "scan"), 2);
     ck_assert_uint_eq(count_ops(&g, "exp"), 1); /* hoisted twice, merged */
+    wg__graph_free(&g);
+}
+END_TEST
+
+static wg_status infer_both(wg_infer *q)
+{
+    q->out[0] = q->out[1] = q->in[0];
+    return WG_OK;
+}
+
+static wg_status run_both(const wg_kernel_call *c)
+{
+    const double x = *(const double *)c->in[0].data;
+    *(double *)c->out[0].data = x + 1;
+    *(double *)c->out[1].data = 2 * x;
+    return WG_OK;
+}
+
+/* What has several outputs stays in its loop, though it is the same at every step. */
+START_TEST(several_outputs_stay)
+{
+    static const wg_kernel rows[] = {{.struct_size = WG_KERNEL, .types = "d->dd", .run = run_both}};
+    const wg_op op = {WG_OP,           .sig = "both(x: float) -> y, z",
+                      .doc = "Test.",  .infer = infer_both,
+                      .kernels = rows, .nkernels = 1};
+    ck_assert_int_eq(wg_register(ctx, &op, NULL), WG_OK);
+    wg_var h = scalar_param("h", 1), w = scalar_param("w", 3), both[2], out;
+    wg_tape *body = wg_fn_begin(t, "body");
+    wg_var c = wg_fn_input(body, "c", WG_F64, WG_SCALAR), in = wg_add(c, w);
+    (void)in;
+    ck_assert_int_eq(wg_apply(body, "both", &w, 1, NULL, 0, both, 2), WG_OK);
+    wg_var next = wg_add(c, wg_mul(both[0], both[1]));
+    wg_fn fn = wg_fn_end(body, &next, 1);
+    wg_scan_options options = WG_SCAN_DEFAULTS;
+    options.length = 2;
+    wg_scan(fn, &h, 1, NULL, 0, &options, &out, 1);
+    wg__graph g = graph_of(t, &out, 1);
+    run_passes(&g, "all");
+    ck_assert_uint_eq(count_ops(&g, "both"), 0);
+    wg__graph_free(&g);
+    wg_session *s = session(&out, 1, NULL);
+    run_ok(s);
+    ck_assert_double_eq(wg_scalar(s, out), 49);
+    wg_session_free(s);
+}
+END_TEST
+
+/* Bodies of equal nodes differ where they give them in another order. */
+START_TEST(order_of_outputs_counts)
+{
+    wg_var x = scalar_param("x", 0.5), outs[6];
+    for (int k = 0; k < 3; k++) {
+        wg_tape *body = wg_fn_begin(t, "f");
+        wg_var u = wg_fn_input(body, "u", WG_F64, WG_SCALAR), e = wg_exp(u), s = wg_sin(u);
+        wg_fn fn = wg_fn_end(body, k == 1 ? (wg_var[]){s, e} : (wg_var[]){e, s}, 2);
+        ck_assert_int_eq(wg_call(fn, &x, 1, outs + 2 * k, 2), WG_OK);
+    }
+    wg__graph g = graph_of(t, outs, 6);
+    run_passes(&g, "cse");
+    ck_assert_uint_eq(count_ops(&g, "call"), 2);
+    ck_assert_uint_eq(g.ids[0], g.ids[4]);
+    ck_assert_uint_eq(g.ids[1], g.ids[5]);
+    wg__graph_free(&g);
+}
+END_TEST
+
+/* An assign gives the value that it writes; the passes know effects by other means. */
+START_TEST(assigns_go)
+{
+    wg_var p = scalar_param("p", 2), y = wg_assign(p, wg_exp(p));
+    wg__graph g = graph_of(t, &y, 1);
+    run_passes(&g, "dce");
+    ck_assert_uint_eq(count_ops(&g, "assign"), 0);
+    ck_assert_uint_eq(count_ops(&g, "exp"), 1);
     wg__graph_free(&g);
 }
 END_TEST
@@ -477,93 +292,6 @@ START_TEST(equal_bodies_merge)
     ck_assert_uint_eq(count_ops(&g, "scan"), 2);
     ck_assert_uint_eq(g.ids[0], g.ids[1]);
     wg__graph_free(&g);
-}
-END_TEST
-
-/* A program is found again for other values of its slots: no pass looks at them. */
-START_TEST(slots_are_not_looked_at)
-{
-    char *text[2];
-    for (int k = 0; k < 2; k++) {
-        wg_tape *tape = wg_tape_new(ctx);
-        wg_var x = wg_input(tape, "x", WG_F64, WG_SHAPE(3));
-        double s = k ? 0.3 : 7.5;
-        wg_var a = wg_mul(x, wg_f(s)), b = wg_mul(x, wg_f(k ? 11.0 : 7.5));
-        wg_var y = wg_add(wg_mul0(a, wg_f(s)),
-                          wg_mul(b, wg_add(wg_full(tape, (wg_type){WG_F64, WG_SCALAR}, s),
-                                           wg_full(tape, (wg_type){WG_F64, WG_SCALAR}, s))));
-        wg__graph g = graph_of(tape, &y, 1);
-        run_passes(&g, "all");
-        for (uint32_t id = 0; id < g.tape->nodes.len; id++)
-            if (wg__literal_is_slot(g.tape, id))
-                g.owned->nodes.data[id].u.f = 42;
-        wg_var out = wg__var(g.tape, g.ids[0]);
-        text[k] = wg_print(g.tape, NULL, &out, 1);
-        wg__graph_free(&g);
-        wg_tape_free(tape);
-    }
-    ck_assert_str_eq(text[0], text[1]);
-    wg_text_free(ctx, text[0]);
-    wg_text_free(ctx, text[1]);
-}
-END_TEST
-
-static const struct {
-    double f;
-    bool slot;
-} numbers[] = {{0, false},    {-0.0, false}, {1, false},    {-1, false},       {2, false},
-               {0.5, false},  {-2, false},   {-0.5, false}, {3, true},         {0.1, true},
-               {1e300, true}, {-7.5, true},  {NAN, false},  {INFINITY, false}, {-INFINITY, false}};
-
-START_TEST(which_literals_are_slots)
-{
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        wg_var v = wg__materialise(t, wg_f(numbers[i].f), WG_F64);
-        ck_assert_int_eq(wg__literal_is_slot(t, (uint32_t)v.bits), numbers[i].slot);
-    }
-    wg_var i = wg__materialise(t, wg_i(3), WG_I32), x = wg_input(t, "x", WG_F64, WG_SCALAR);
-    ck_assert(!wg__literal_is_slot(t, (uint32_t)i.bits));
-    ck_assert(!wg__literal_is_slot(t, (uint32_t)x.bits));
-}
-END_TEST
-
-/* What is certain must hold whatever the inputs are, NaN and infinity among them. */
-START_TEST(certainties_hold)
-{
-    const double odd[4] = {NAN, INFINITY, 0, -1}, finite[4] = {1, -2, 0, 3},
-                 nonzero[4] = {1, NAN, -INFINITY, 2};
-    const unsigned both = WG__FINITE | WG__NONZERO;
-    wg_var x = wg_input(t, "x", WG_F64, WG_SHAPE(4)), s = wg__materialise(t, wg_f(0.3), WG_F64);
-    wg_var zero = wg__materialise(t, wg_f(0), WG_F64);
-    wg_var a = wg_const(t, WG_F64, WG_SHAPE(4), odd), b = wg_const(t, WG_F64, WG_SHAPE(4), finite);
-    wg_var c = wg_const(t, WG_F64, WG_SHAPE(4), nonzero),
-           mask = wg_cast(wg_greater(x, wg_f(0)), WG_F64);
-    const struct {
-        wg_var v;
-        unsigned want;
-    } cases[] = {
-        {x, 0},
-        {a, 0},
-        {b, WG__FINITE},
-        {c, WG__NONZERO},
-        {s, both},
-        {zero, WG__FINITE},
-        {mask, WG__FINITE},
-        {wg_neg(b), WG__FINITE},
-        {wg_broadcast(s, WG_SHAPE(4)), both},
-        {wg_tanh(x), 0},
-        {wg_mul(b, b), 0},
-        {wg_add(b, b), 0},
-        {wg_where(wg_isnan(x), b, s), WG__FINITE},
-        {wg_where(wg_isnan(x), x, s), 0},
-        {wg_cast(wg_cast(b, WG_F32), WG_F64), 0},
-        {wg_relu(c), 0},
-        {wg_reshape(wg_abs(wg_neg(s)), WG_SHAPE(1)), both},
-        {wg_sign(x), 0},
-        {wg_iota_with(t, WG_SHAPE(3), 0, WG_F64), WG__FINITE},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        ck_assert_msg(wg__certain(t, (uint32_t)cases[i].v.bits) == cases[i].want, "case %zu", i);
 }
 END_TEST
 
@@ -590,34 +318,6 @@ START_TEST(folding_leaves_failures_alone)
     run_passes(&g, "all");
     ck_assert_uint_eq(count_ops(&g, "gather"), 1);
     wg__graph_free(&g);
-}
-END_TEST
-
-START_TEST(lowered_edges)
-{
-    static const double rows[5][3] = {{-INFINITY, -INFINITY, -INFINITY},
-                                      {1, INFINITY, 2},
-                                      {NAN, 0, 1},
-                                      {700, 710, 705},
-                                      {-1e4, 1e4, 0}};
-    wg_var x = wg_const(t, WG_F64, WG_SHAPE(5, 3), rows);
-    wg_var none =
-        wg_reshape(wg_slice(x, (int64_t[]){0, 0}, 2, (int64_t[]){0, 3}, 2), WG_SHAPE(3, 0));
-    wg_var outs[] = {
-        wg_logsumexp_with(x, WG_AXES(1), false),
-        wg_logsumexp_with(x, WG_AXES(1), true),
-        wg_logsumexp_with(x, WG_ALL_AXES, false),
-        wg_softmax(x),
-        wg_log_softmax(x),
-        wg_mean_with(x, WG_AXES(0), true),
-        wg_softmax_xent(x, wg_const(t, WG_I32, WG_SHAPE(5), (int32_t[]){0, 1, 2, 0, 1})),
-        wg_logsumexp_with(none, WG_AXES(1), false),
-        wg_mean_with(none, WG_AXES(1), false),
-        wg_softmax(none),
-        wg_log_softmax(none)};
-    enum { N = sizeof outs / sizeof *outs };
-    check_values(t, outs, N, "expand lower", 1e-12, "lower");
-    check_values(t, outs, N, "all", 1e-12, "all");
 }
 END_TEST
 
@@ -672,17 +372,13 @@ int main(void)
     tcase_add_loop_test(c, bad_expansions_are_errors, 0, 2);
     tcase_add_test(c, canonical_order);
     tcase_add_test(c, compile_errors);
-    tcase_add_test(c, golden_files);
-    tcase_add_loop_test(c, random_graphs_keep_their_values, 0, GRAPHS);
-    tcase_add_loop_test(c, examples_keep_their_values, 0, 4);
     tcase_add_test(c, impure_nodes_stay);
+    tcase_add_test(c, several_outputs_stay);
+    tcase_add_test(c, order_of_outputs_counts);
+    tcase_add_test(c, assigns_go);
     tcase_add_test(c, equal_bodies_merge);
-    tcase_add_test(c, slots_are_not_looked_at);
-    tcase_add_test(c, which_literals_are_slots);
-    tcase_add_test(c, certainties_hold);
     tcase_add_test(c, nothing_to_do_costs_no_copy);
     tcase_add_test(c, folding_leaves_failures_alone);
-    tcase_add_test(c, lowered_edges);
     tcase_add_test(c, memory_may_run_out);
     suite_add_tcase(suite, c);
     return run_suite(suite);

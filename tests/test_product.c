@@ -491,7 +491,7 @@ static wg__product *with_epilogue(wg_ctx *c, const problem *p)
         wg__loop_columns(b, WG_MONOID_SUM, r[0], &columns);
         wg__loop_mem total = dense(p, R, false, false, rows + s->n);
         wg__loop_total(b, WG_MONOID_SUM, r[0], WG__FULL, &total);
-        wg__loop *epilogue = wg__loop_end(b);
+        wg__loop *epilogue = wg__loop_end(b, NULL);
         if (epilogue) {
             wg__product_set_epilogue(product, epilogue);
             ck_assert_ptr_eq(wg__product_epilogue(product), epilogue);

@@ -420,6 +420,104 @@ START_TEST(draws_do_not_move)
 }
 END_TEST
 
+/* ---- promises ------------------------------------------------------------------------------------------- */
+
+static wg_status infer_first(wg_infer *q)
+{
+    q->out[0] = q->in[0];
+    return WG_OK;
+}
+
+static wg_status run_nothing(const wg_kernel_call *c)
+{
+    (void)c;
+    return WG_OK;
+}
+
+static bool no_view(const wg_attrs *a, const wg_type *in, const wg_strides *from,
+                    const wg_type *out, wg_strides *to)
+{
+    (void)a, (void)in, (void)from, (void)out, (void)to;
+    return false;
+}
+
+/* What flags and monoids promise is checked when an op is registered: `part` of the message, or NULL
+ * where it is taken. */
+static const struct {
+    const char *sig, *types;
+    uint32_t flags;
+    int monoid;
+    bool view;
+    const char *part;
+} promises[] = {
+    {"f(x; axes: axes = all, keepdims: bool = false) -> y", "d->d", 0, WG_MONOID_SUM, false, NULL},
+    {"f(x) -> y", "d->d", 0, WG_MONOID_SUM, false, "axes: axes"},
+    {"f(x; axes: axes = all) -> y", "d->d", 0, WG_MONOID_MAX, false, "keepdims: bool"},
+    {"f(x; axes: ints, keepdims: bool = false) -> y", "d->d", 0, WG_MONOID_MAX, false,
+     "axes: axes"},
+    {"f(x, z; axes: axes = all, keepdims: bool = false) -> y", "dd->d", 0, WG_MONOID_MIN, false,
+     "1 operand"},
+    {"f(x*; axes: axes = all, keepdims: bool = false) -> y", "d->d", 0, WG_MONOID_MIN, false,
+     "1 operand"},
+    {"f(x; axes: axes = all, keepdims: bool = false) -> y, z", "d->dd", 0, WG_MONOID_ALL, false,
+     "1 output"},
+    {"f(x; axes: axes = all, keepdims: bool = false) -> y", "i->d", 0, WG_MONOID_SUM, false,
+     "its dtype"},
+    {"f(x; axes: axes = all, keepdims: bool = false) -> y", "d->d", 0, 99, false, "wg_monoid"},
+    {"f(x; axes: axes = all, keepdims: bool = false) -> y", "d->d", 0, -1, false, "wg_monoid"},
+    {"f(a, b; transpose_a: bool = false, transpose_b: bool = false) -> y", "dd->d", WG_OP_CONTRACT,
+     0, false, NULL},
+    {"f(a; transpose_a: bool = false, transpose_b: bool = false) -> y", "d->d", WG_OP_CONTRACT, 0,
+     false, "2 operands"},
+    {"f(a, b) -> y", "dd->d", WG_OP_CONTRACT, 0, false, "transpose_a"},
+    {"f(a, b; transpose_a: bool = false) -> y", "dd->d", WG_OP_CONTRACT, 0, false, "transpose_b"},
+    {"f(a, b; transpose_a: bool = false, transpose_b: bool = false) -> y", "ll->l", WG_OP_CONTRACT,
+     0, false, "all f32 or all f64"},
+    {"f(a, b; transpose_a: bool = false, transpose_b: bool = false) -> y", "fd->d", WG_OP_CONTRACT,
+     0, false, "all f32 or all f64"},
+    {"f(x, i: int; axis: axis = 0) -> y", "*i->*", WG_OP_GATHER, 0, false, NULL},
+    {"f(x; axis: axis = 0) -> y", "d->d", WG_OP_GATHER, 0, false, "2 operands"},
+    {"f(x, i; axis: axis = 0) -> y", "dd->d", WG_OP_GATHER, 0, false, "class int"},
+    {"f(x, i: int) -> y", "di->d", WG_OP_GATHER, 0, false, "axis: axis"},
+    {"f(x, i: int) -> y", "di->d", WG_OP_PICK, 0, false, NULL},
+    {"f(x, i) -> y", "dd->d", WG_OP_PICK, 0, false, "class int"},
+    {"f(x) -> y", "d->d", WG_OP_PICK, 0, false, "2 operands"},
+    {"f(x, i: int) -> y", "di->i", WG_OP_PICK, 0, false, "the first's dtype"},
+    {"f(; shape: shape, axis: int = 0, dtype: dtype = i32) -> y", "->i", WG_OP_IOTA, 0, false,
+     NULL},
+    {"f(x; shape: shape, axis: int = 0, dtype: dtype = i32) -> y", "i->i", WG_OP_IOTA, 0, false,
+     "no operands"},
+    {"f(; shape: shape) -> y", "->i", WG_OP_IOTA, 0, false, "axis: int"},
+    {"f(x) -> y", "*->*", WG_OP_VIEW, 0, true, NULL},
+    {"f(xs*) -> y", "*->*", WG_OP_VIEW, 0, false, NULL},
+    {"f() -> y", "->d", WG_OP_VIEW, 0, false, "1 or more operands"},
+    {"f(x) -> y", "i->d", WG_OP_VIEW, 0, false, "the first's dtype"},
+    {"f(x) -> y", "d->d", 0, 0, true, "WG_OP_VIEW"},
+    {"f(x) -> y", "d->d", WG_OP_COMMUTATIVE, 0, false, "2 operands"},
+};
+
+START_TEST(promises_are_checked)
+{
+    wg_ctx *ctx = wg_ctx_new(NULL);
+    const size_t before = wg_op_count(ctx);
+    const wg_kernel row = {WG_KERNEL, .types = promises[_i].types, .run = run_nothing};
+    const wg_op op = {WG_OP,
+                      .sig = promises[_i].sig,
+                      .flags = promises[_i].flags,
+                      .infer = infer_first,
+                      .kernels = &row,
+                      .nkernels = 1,
+                      .view = promises[_i].view ? no_view : NULL,
+                      .monoid = (wg_monoid)promises[_i].monoid};
+    const char *error = "", *part = promises[_i].part;
+    ck_assert_int_eq(wg_register(ctx, &op, &error), part ? WG_INVALID : WG_OK);
+    ck_assert_msg(!part || strstr(error, part), "case %d: \"%s\" is not in \"%s\"", _i,
+                  part ? part : "", error);
+    ck_assert_uint_eq(wg_op_count(ctx), before + !part);
+    wg_ctx_free(ctx);
+}
+END_TEST
+
 int main(void)
 {
     int n = nops();
@@ -434,6 +532,7 @@ int main(void)
     tcase_add_loop_test(t, f32_agrees_with_f64, 0, n);
     tcase_add_loop_test(t, expansions_agree_with_kernels, 0, n);
     tcase_add_loop_test(t, draws_do_not_move, 0, n);
+    tcase_add_loop_test(t, promises_are_checked, 0, (int)(sizeof promises / sizeof *promises));
     suite_add_tcase(suite, t);
     return run_suite(suite);
 }

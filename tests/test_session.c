@@ -257,7 +257,7 @@ START_TEST(explanations)
         wg_session *s = open_with(executors[e], y, true);
         char *text = explain(s->program), steps[32];
         snprintf(steps, sizeof steps, "steps: %zu\n",
-                 s->program->code->executor->steps(s->program->code));
+                 s->program->code->executor->steps(s->program->code, 0));
         ck_has(text, "1 input, 1 param; gives: 1 output, 1 update");
         ck_has(text, "matmul");
         ck_has(text, "passes:\n  expand ");

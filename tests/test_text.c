@@ -2,6 +2,8 @@
  * whatever is wrong in a text is told with its place; no bytes and no lack of memory harm. */
 #include <check.h>
 #include <dirent.h>
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 #include <wengert/ops.h>
 #include "suite.h"
 #include "fault.h"
+#include "rng.h"
 #include "text_tapes.h"
 
 static wg_ctx *ctx;
@@ -126,6 +129,27 @@ START_TEST(numbers_keep_their_bits)
     wg_param(t, "r", WG_F32, WG_SCALAR, wg_init_constant(NAN));
     check_round_trip(t, "numbers", NULL, 0);
     wg_tape_free(t);
+}
+END_TEST
+
+/* A literal of f32 is the float; it prints as the shortest text that gives it back. */
+START_TEST(f32_literals_are_floats)
+{
+    rng r = rng_make(11);
+    wg_tape *t = wg_tape_new(ctx);
+    for (int i = 0; i < 2000; i++) {
+        uint32_t bits = (uint32_t)rng_next(&r);
+        float f;
+        memcpy(&f, &bits, sizeof f);
+        f = isfinite(f) ? f : (float)i;
+        const double near = (double)f * (1 + 1e-12);
+        wg_var v = wg__materialise(t, wg_f(fabs(near) <= FLT_MAX ? near : f), WG_F32);
+        ck_assert(wg__node_at(t, (uint32_t)v.bits)->u.f == (double)f);
+    }
+    check_round_trip(t, "floats", NULL, 0);
+    wg_tape_free(t);
+    check_canonical(
+        "graph g(x: f32[2]) -> (y) {\n    %1: f32 = 0.3\n    y: f32[2] = mul(x, %1)\n}\n");
 }
 END_TEST
 
@@ -754,6 +778,7 @@ int main(void)
     tcase_set_timeout(t, 120);
     tcase_add_test(t, smallest_graphs);
     tcase_add_test(t, numbers_keep_their_bits);
+    tcase_add_test(t, f32_literals_are_floats);
     tcase_add_test(t, names_keep_their_bytes);
     tcase_add_test(t, scopes_open_and_close);
     tcase_add_test(t, fns_are_written_before_their_use);

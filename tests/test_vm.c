@@ -463,6 +463,44 @@ START_TEST(any_allocation_may_fail)
 }
 END_TEST
 
+/* ---- sums and empty spaces ---------------------------------------------------------------------------------- */
+
+/* Rows of a million tenths: sums, means and logsumexp as the reference has them. */
+START_TEST(long_rows_are_summed_as_by_the_reference)
+{
+    enum { N = 1000000 };
+    float *data = malloc(2 * N * sizeof *data);
+    for (size_t i = 0; i < 2 * (size_t)N; i++)
+        data[i] = 0.1F;
+    wg_var x = wg_input(t, "x", WG_F32, WG_SHAPE(2, N));
+    wg_var y[] = {wg_sum_with(x, WG_AXES(1), false), wg_mean_with(x, WG_AXES(1), false),
+                  wg_logsumexp_with(x, WG_AXES(1), false), wg_sum(x)};
+    const size_t n = sizeof y / sizeof *y;
+    wg_session *s[2] = {session_on(t, y, n, "reference", 1), session_on(t, y, n, "vm", 1)};
+    for (int k = 0; k < 2; k++) {
+        wg_bind(s[k], x, data, 2 * N * sizeof *data);
+        ck_assert_int_eq(wg_run(s[k]), WG_OK);
+    }
+    for (size_t i = 0; i < n; i++)
+        ck_close(wg_typeof(y[i]), wg_output_at(s[0], i, NULL, NULL),
+                 wg_output_at(s[1], i, NULL, NULL), 1e-6, "sum", i);
+    wg_session_free(s[0]);
+    wg_session_free(s[1]);
+    free(data);
+}
+END_TEST
+
+/* Nothing of nothing, through a reshape and a transpose that leave no columns. */
+START_TEST(spaces_without_columns_compile)
+{
+    wg_var x = wg_param(t, "x", WG_F64, WG_SHAPE(0, 5), wg_init_normal(0, 1));
+    wg_var z = wg_param(t, "z", WG_F64, WG_SHAPE(5, 1, 1, 1, 1, 1), wg_init_normal(0, 1));
+    wg_var wide = wg_reshape(x, WG_SHAPE(0, 5, 5, 5, 5, 5));
+    wg_var y = wg_mul(z, wg_transpose_with(wide, (const int64_t[]){5, 0, 1, 2, 3, 4}, 6));
+    compare_programs(t, &y, 1, "no columns");
+}
+END_TEST
+
 /* ---- sub-tapes ---------------------------------------------------------------------------------------------- */
 
 /* A recurrence with products in its body, and its gradient. */
@@ -500,6 +538,8 @@ int main(void)
     tcase_add_test(c, labels_out_of_range_stop_the_run);
     tcase_add_test(c, runs_allocate_nothing);
     tcase_add_test(c, any_allocation_may_fail);
+    tcase_add_test(c, long_rows_are_summed_as_by_the_reference);
+    tcase_add_test(c, spaces_without_columns_compile);
     tcase_add_test(c, scan_bodies_run_on_the_vm);
     suite_add_tcase(suite, c);
     return run_suite(suite);

@@ -37,11 +37,25 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+/* The compiled graph, in which the values that the steps name can be found. */
+static bool print_graph(const wg_program *program, FILE *out)
+{
+    const wg_tape *tape = wg_program_tape(program);
+    char *text = tape ? wg_print(tape, "compiled", NULL, 0) : NULL;
+    if (!text)
+        return false;
+    fprintf(out, "graph:\n%s", text);
+    wg_text_free(wg_program_ctx(program), text);
+    return true;
+}
+
 static bool explain(const arguments *a, const cli_graph *g)
 {
     wg_program *program = cli_graph_compile(g, &a->compile);
     FILE *out = program ? cli_open(a->source.output) : NULL;
     wg_status status = out ? wg_program_explain(program, out) : WG_OK;
+    if (out && !status && !print_graph(program, out))
+        status = WG_NO_MEMORY;
     if (status == WG_NO_MEMORY)
         cli_message("%s", wg_status_text(status));
     bool ok = out && cli_close(out, a->source.output) && !status;

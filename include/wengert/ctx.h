@@ -32,10 +32,13 @@ typedef struct wg_ctx_options {
      * process may use. Started when a run first has work for them; a run in a forked child is not
      * possible. Results are the same to the last bit whatever it is. */
     size_t threads;
+    /* How much memory compiled code may take that is kept in case its graph is recorded again (see
+     * wg_compile), constants included; 0: 64 MiB. */
+    size_t cache_bytes;
 } wg_ctx_options;
 #define WG_CTX_DEFAULTS                                                                            \
     {                                                                                              \
-        sizeof(wg_ctx_options), NULL, NULL, NULL, NULL, NULL, NULL, 0                              \
+        sizeof(wg_ctx_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0                           \
     }
 
 /* A new context with the built-in ops registered. Owned; NULL when memory is out. Tapes, programs,

@@ -206,6 +206,22 @@ typedef struct wg_op_check {
 
 /* ---- the op ------------------------------------------------------------------------------------ */
 
+/* Passes and executors take flags at their word, so wg_register refuses an op whose signature or rows
+ * cannot keep them:
+ *
+ *   ELEMENTWISE  1 to 8 operands, none starred, 1 output
+ *   COMMUTATIVE  2 operands
+ *   VIEW         1 or more operands; 1 output, of the first's dtype
+ *   PICK         (x, index: int); 1 output, of x's dtype: x's shape without its last axis, which is
+ *                index's shape
+ *   GATHER       (x, indices: int; axis: axis); 1 output, of x's dtype: x's shape with axis `axis`
+ *                replaced by indices' shape
+ *   IOTA         (; shape: shape, axis: int, dtype: dtype); 1 output
+ *   CONTRACT     (a, b; transpose_a: bool, transpose_b: bool); 1 output; rows all f32 or all f64
+ *   a monoid     (x; axes: axes, keepdims: bool); 1 output, of x's dtype: x's shape without those
+ *                axes, or with them kept at size 1
+ *
+ * That infer gives these shapes, and the kernels these values, is the op's own promise. */
 enum {
     WG_OP_ELEMENTWISE = 1u << 0, /* out[i] = f(a[i], b[i], ...) with broadcasting */
     WG_OP_LINEAR = 1u << 1,      /* jointly linear in its float operands: JVP by re-application */
@@ -214,12 +230,12 @@ enum {
     WG_OP_RANDOM = 1u << 4,      /* draws from a key */
     WG_OP_SOURCE = 1u << 5,      /* input, param, const, literal: has no operands to run */
     WG_OP_EFFECT = 1u << 6,      /* assign */
-    WG_OP_IMPURE = 1u << 7,      /* never merged, folded or removed */
+    WG_OP_IMPURE = 1u << 7,      /* never merged, folded or moved; runs only if it is needed */
     WG_OP_VIEW = 1u << 8,        /* moves or reinterprets elements without arithmetic */
     WG_OP_TOTAL = 1u << 9,       /* its run kernels never fail */
     WG_OP_PICK = 1u << 10,       /* x[..., index[...]]: executors may fuse it; see ops/index.c */
     WG_OP_IOTA = 1u << 11,       /* the index along an axis */
-    WG_OP_CONTRACT = 1u << 12,   /* the matrix product */
+    WG_OP_CONTRACT = 1u << 12,   /* the matrix product, as matmul's */
     WG_OP_GATHER = 1u << 13      /* elements of x at indices along attribute `axis` */
 };
 

@@ -262,8 +262,9 @@ WG_API wg_var wg_laplace_logpdf(wg_var x, wg_var loc, wg_var scale);
 /* ---- reduce ---------------------------------------------------------------------------------- */
 
 /* sum(x: num; axes: axes = all, keepdims: bool = false) -> y
- * Sum over axes, which are dropped, or kept as size 1 with keepdims. f32 is accumulated in f64,
- * integers wrap. 0 over no elements. */
+ * Sum over axes, which are dropped, or kept as size 1 with keepdims. f32 is accumulated in f64 by
+ * the reference, in f64 every 1024 elements at most by the vm; integers wrap. 0 over no elements.
+ * */
 WG_API wg_var wg_sum(wg_var x);
 WG_API wg_var wg_sum_with(wg_var x, wg_axes axes, bool keepdims);
 

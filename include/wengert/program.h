@@ -30,9 +30,9 @@ typedef struct wg_compile_options {
 /* Compiles what `outs` and the tape's assigns need. Immutable afterwards; any thread may run
  * sessions of it. Owned; NULL on failure, with the reason in `tape`. options NULL: defaults.
  *
- * The context remembers what it compiled lately (64 graphs at most, of half a million values at most),
- * until it is freed: a graph that is recorded again, on the same tape or another, is not compiled
- * again. Float literals may differ between the two, but for 0, 1, -1, 2, 0.5, infinities and NaN, and
+ * The context remembers what it compiled lately, until it is freed: at most 64 graphs, none that needs
+ * more than half a million values, and no more than wg_ctx_options.cache_bytes in all. A graph that is
+ * recorded again, on the same tape or another, is then not compiled again. Float literals may differ between the two, but for 0, 1, -1, 2, 0.5, infinities and NaN, and
  * those in sub-tapes: these are part of the graph, as attributes, names and constants are. */
 WG_API WG_MUST_CHECK wg_program *wg_compile(wg_tape *tape, const wg_var *outs, size_t nouts,
                                             const wg_compile_options *options);
@@ -51,7 +51,8 @@ WG_API size_t wg_program_noutputs(const wg_program *program);
  * inputs. Neither the state's, nor copies of other inputs (wg_bind_copy). SIZE_MAX: too many. */
 WG_API size_t wg_program_bytes(const wg_program *program);
 /* Writes what the program is made of: what each pass did (if compiled with `explain`), memory, and the
- * steps of a run in order. For reading; the form may change. WG_INVALID, WG_NO_MEMORY, or WG_IO on a
+ * steps of a run in order, those of sub-tapes below the step that runs them. Values without a name go by
+ * their number on wg_program_tape. For reading; the form may change. WG_INVALID, WG_NO_MEMORY, or WG_IO on a
  * write error. */
 WG_API wg_status wg_program_explain(const wg_program *program, FILE *out);
 
@@ -126,13 +127,15 @@ WG_API double wg_scalar(const wg_session *session, wg_var out);
 
 /* ---- profiles ------------------------------------------------------------------------------------ */
 
-/* One step of a run: what the executor computes as one instruction. */
+/* One step of a run: what the executor computes as one instruction. Its layout stays as it is: it opens
+ * with no struct_size (docs/conventions.md). */
 typedef struct wg_profile_entry {
     const char *kind; /* "loop", "product", "scalars", or an op's name; borrowed from the program */
     const char *name; /* of the value it computes, or ""; borrowed from the program */
     size_t nvalues;   /* how many nodes of the compiled graph it computes */
     double seconds;   /* in all runs since the profile began */
-    double flops, bytes; /* of one run, estimated: operations; read and written. 0: not known */
+    double flops, bytes; /* of one run, estimated, sub-tapes included: operations; read and written.
+                            0: not known */
 } wg_profile_entry;
 
 /* Measures each step of the runs to come (on: from zero), or no longer. Costs a run some 50 ns a step.

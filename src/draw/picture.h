@@ -34,7 +34,7 @@ typedef struct wg__picture {
     bool failed;                  /* memory is out */
     bool seen[WG__KIND_COUNT][2]; /* kinds that occur, forward and backward: for the legend */
     bool seen_output;
-    double hottest; /* the largest share of time of a node; 0: none has one */
+    double hottest;           /* the largest share of time of a node; 0: none has one */
     wg__pool bodies;          /* sub-tapes drawn so far, by address */
     struct wg__frame *frames; /* all of them, to be freed */
     uint32_t nframes;

@@ -4,20 +4,21 @@
 
 #include "exec/exec.h"
 
-/* How much is kept: pieces of code, and words of their identities, which grow as code does. */
-enum { MAX_ENTRIES = 64, MAX_TOTAL = 1 << 24 };
+/* How much is kept: pieces of code, and bytes that they take with their identities. */
+enum { MAX_ENTRIES = 64, DEFAULT_BYTES = 64 << 20 };
 
 typedef struct entry {
     uint64_t hash;
     size_t len;
     uint32_t *words;
     wg__code *code;
+    size_t bytes;
 } entry;
 
 struct wg__cache {
     pthread_mutex_t lock;
     entry entries[MAX_ENTRIES + 1]; /* the one used last is the first */
-    size_t count, total;
+    size_t count, bytes, max_bytes;
 };
 
 static void entry_free(wg_ctx *ctx, entry *e)
@@ -42,6 +43,8 @@ static struct wg__cache *cache_new(wg_ctx *ctx)
         wg__free(ctx, c);
         c = NULL;
     }
+    if (c)
+        c->max_bytes = ctx->hooks.cache_bytes ? ctx->hooks.cache_bytes : DEFAULT_BYTES;
     return c;
 }
 
@@ -91,10 +94,14 @@ wg__code *wg__cache_find(wg_ctx *ctx, const wg__identity *id)
     return code;
 }
 
+/* Unless it is too large to be kept at all. */
 static void insert(struct wg__cache *c, wg__identity *id, wg__code *code)
 {
-    c->entries[c->count++] = (entry){id->hash, id->words.len, id->words.data, code};
-    c->total += id->words.len;
+    const size_t bytes = code->size + id->words.len * sizeof *id->words.data;
+    if (bytes > c->max_bytes)
+        return;
+    c->entries[c->count++] = (entry){id->hash, id->words.len, id->words.data, code, bytes};
+    c->bytes += bytes;
     memset(&id->words, 0, sizeof id->words);
     wg__code_ref(code);
     to_front(c, c->count - 1);
@@ -103,10 +110,10 @@ static void insert(struct wg__cache *c, wg__identity *id, wg__code *code)
 /* Takes out the least recently used entry when there are too many; false: there are not. */
 static bool take_spare(struct wg__cache *c, entry *out)
 {
-    if (c->count <= MAX_ENTRIES && c->total <= MAX_TOTAL)
+    if (c->count <= MAX_ENTRIES && c->bytes <= c->max_bytes)
         return false;
     *out = c->entries[--c->count];
-    c->total -= out->len;
+    c->bytes -= out->bytes;
     return true;
 }
 

@@ -33,15 +33,38 @@ void wg__code_unref(wg__code *code)
         destroy(code);
 }
 
-/* The context outlives this call by the reference of whoever compiles. False: out of memory. */
+/* What every piece of code takes, but for what grows with its graph. */
+enum { BASE_SIZE = 2048 };
+
+/* Of a tape without its sub-tapes. Pools keep, beside an entry, an address and a bucket or two. */
+static size_t tape_size(const wg_tape *t)
+{
+    const wg__pool *pools[] = {&t->types, &t->attrs, &t->strings, &t->scopes, &t->named};
+    size_t size = sizeof *t + t->nodes.cap * sizeof *t->nodes.data +
+                  t->operands.cap * sizeof *t->operands.data;
+    for (size_t p = 0; p < sizeof pools / sizeof *pools; p++)
+        for (size_t i = 0; i < pools[p]->entries.len; i++)
+            size += pools[p]->entries.data[i].size + 2 * sizeof *pools[p]->entries.data;
+    for (size_t i = 0; i < t->consts.len; i++)
+        size += sizeof *t->consts.data[i] + t->consts.data[i]->bytes;
+    return size;
+}
+
+/* Gives up the references to the context, and adds up what it all takes. The context outlives this call
+ * by the reference of whoever compiles. False: out of memory. */
 static bool let_go(wg__code *code)
 {
+    code->size = BASE_SIZE + code->notes.len + code->executor->size(code) +
+                 code->nliterals * sizeof(int64_t);
     wg__pool tapes;
     int held = 0;
     wg__pool_init(&tapes, code->ctx);
     bool good = wg__bodies_find(&tapes, code->tape);
-    for (size_t i = 0; good && i < tapes.entries.len; i++)
-        held += 1 + (int)wg__bodies_at(&tapes, i)->consts.len;
+    for (size_t i = 0; good && i < tapes.entries.len; i++) {
+        const wg_tape *t = wg__bodies_at(&tapes, i);
+        held += 1 + (int)t->consts.len;
+        code->size += tape_size(t);
+    }
     wg__pool_free(&tapes);
     if (good) {
         code->held = held;

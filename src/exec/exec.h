@@ -85,17 +85,29 @@ void wg__store_literal(wg_dtype dtype, uint64_t bits, void *out);
 
 typedef struct wg__code wg__code;
 
+/* Parts of code: part 0 is the main tape's plan, the others are those of bodies. */
+enum { WG__MAX_STEP_BODIES = 4 };
+
 /* What a step does. */
 typedef struct wg__step_info {
     const char *kind;      /* static, or an op's name */
+    const wg_tape *tape;   /* of its part */
     const uint32_t *nodes; /* heads of the nodes that it computes */
     size_t nnodes, together;
     size_t ops, tiles;   /* instructions per element (0: not known); independent pieces */
     double cost;         /* estimated nanoseconds on one thread; 0: not known */
-    double flops, bytes; /* 0: not known */
+    double flops, bytes; /* with those of its bodies; 0: not known */
+    size_t nbodies;
+    struct {
+        size_t part;
+        double times; /* how often the step runs it; 0: not known */
+    } body[WG__MAX_STEP_BODIES];
 } wg__step_info;
-/* Bytes of a node's operands and outputs. */
+/* Of a node run by its op's kernel: bytes of its operands and outputs; flops, where they can be told from
+ * the op's flags (0: not known); how often it runs each of its bodies (0: not known). */
 double wg__node_traffic(const wg_tape *t, uint32_t head);
+double wg__node_flops(const wg_tape *t, uint32_t head);
+double wg__node_runs(const wg_tape *t, uint32_t head);
 
 /* One way to run programs. A plan is the executor's own; a frame is a plan at work: a block of memory
  * laid out by the plan, which belongs to one session. */
@@ -106,18 +118,20 @@ typedef struct wg__executor {
     wg_status (*plan)(wg__code *code, wg__error *error);
     void (*free)(wg_ctx *ctx, void *plan); /* NULL is fine */
     size_t (*bytes)(const wg__code *code); /* of a frame; SIZE_MAX: too large */
+    size_t (*size)(const wg__code *code);  /* about how many bytes the plan itself takes */
     void (*open)(wg_session *session);     /* sets up session->frame, and session->bound in it */
     wg_status (*run)(wg_session *session); /* bound values are set; leaves the roots in place */
     const void *(*root)(const wg_session *session, size_t index); /* valid after a run */
     /* Runs the sub-tape of attribute `name` of the node that is running. */
     wg_status (*run_fn)(const wg_kernel_call *c, const char *name, const wg_view *ins, size_t nins,
                         const wg_view *outs, size_t nouts);
-    /* The steps of the main plan, for profiles and explanations. A step of `together` > 1 runs side
-     * by side with those after it: session->profile has the time of all of them at the first. */
-    size_t (*steps)(const wg__code *code);
-    void (*step)(const wg__code *code, size_t index, wg__step_info *info);
+    /* The steps of a part, for profiles and explanations. A step of `together` > 1 runs side by side
+     * with those after it: session->profile has the time of all of them at the first. */
+    size_t (*parts)(const wg__code *code);
+    size_t (*steps)(const wg__code *code, size_t part);
+    void (*step)(const wg__code *code, size_t part, size_t index, wg__step_info *info);
     /* The first `max` values in memory that a step reads or writes; returns how many. */
-    size_t (*reached)(const wg__code *code, size_t index, uint32_t *ids, size_t max);
+    size_t (*reached)(const wg__code *code, size_t part, size_t index, uint32_t *ids, size_t max);
     /* Appends what it has to say of the plan as a whole. */
     void (*explain)(const wg__code *code, wg__str *out);
 } wg__executor;
@@ -197,6 +211,7 @@ struct wg__code {
     uint32_t *reached; /* what became of the inputs, params and slots of its identity, in order */
     char *literals;    /* 8 bytes each, in the order of ids on tape; those of the first program */
     size_t nliterals;
+    size_t size; /* about how many bytes all of this takes */
     bool explain;
     wg__str notes; /* what the passes did, if asked for */
 };

@@ -4,7 +4,7 @@
 
 #include "exec/exec.h"
 
-enum { MAX_LISTED = 8, MAX_REACHED = 64 };
+enum { MAX_LISTED = 8, MAX_REACHED = 64, INDENT = 6 };
 
 /* ---- numbers ---------------------------------------------------------------------------------------- */
 
@@ -37,10 +37,8 @@ static void add_value(wg__str *s, const wg_tape *t, uint32_t id)
     if (n->op == WG__OP_LITERAL) {
         wg__store_literal(wg__type_at(t, id)->dtype, n->u.bits, &room);
         wg__add_number(s, wg__type_at(t, id)->dtype, &room, 0);
-    } else if (n->name) {
-        wg__full_name(t, id, s);
     } else {
-        wg__str_addf(s, "%%%u", id);
+        wg__value_name(t, id, s);
     }
 }
 
@@ -53,20 +51,46 @@ static bool computes(const wg_tape *t, const wg__step_info *info, uint32_t id)
     return false;
 }
 
-/* "reads x, w; " of the values in memory that the step computes (or not). */
-static void add_reached(wg__str *s, const wg_tape *t, const wg__step_info *info,
-                        const uint32_t *ids, size_t n, bool computed)
+/* ", " before all but the first; "..." after MAX_LISTED, then false. */
+static bool list_value(wg__str *s, const wg_tape *t, uint32_t id, const char *first, size_t *listed)
+{
+    wg__str_add(s, (*listed)++ ? ", " : first);
+    if (*listed <= MAX_LISTED)
+        add_value(s, t, id);
+    else
+        wg__str_add(s, "...");
+    return *listed <= MAX_LISTED;
+}
+
+static bool among(const uint32_t *ids, size_t n, uint32_t id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] == id)
+            return true;
+    return false;
+}
+
+/* "; reads x, w" of the values in memory that the step computes (or not). How many it listed. */
+static size_t add_reached(wg__str *s, const wg__step_info *info, const uint32_t *ids, size_t n,
+                          bool computed)
 {
     size_t listed = 0;
-    for (size_t i = 0; i < n && listed <= MAX_LISTED; i++) {
-        if (computes(t, info, ids[i]) != computed)
-            continue;
-        wg__str_add(s, listed++ ? ", " : computed ? "; writes " : "; reads ");
-        if (listed > MAX_LISTED)
-            wg__str_add(s, "...");
-        else
-            add_value(s, t, ids[i]);
-    }
+    const char *first = computed ? "; writes " : "; reads ";
+    for (size_t i = 0; i < n; i++)
+        if (computes(info->tape, info, ids[i]) == computed && !among(ids, i, ids[i]) &&
+            !list_value(s, info->tape, ids[i], first, &listed))
+            break;
+    return listed;
+}
+
+/* What a step of scalars computes and others read: its values have room of their own. */
+static void add_read_later(wg__str *s, const wg__step_info *info, const bool *used)
+{
+    size_t listed = 0;
+    for (size_t i = 0; i < info->nnodes; i++)
+        if (used[info->nodes[i]] &&
+            !list_value(s, info->tape, info->nodes[i], "; writes ", &listed))
+            return;
 }
 
 /* ---- steps ----------------------------------------------------------------------------------------------- */
@@ -130,9 +154,10 @@ static void add_counted(wg__str *s, const char **before, size_t n, const char *w
 }
 
 /* "4 instructions, 12.3 kflop, 4.00 KiB, 2 tiles, about 1.2 us", as far as it is known. */
-static void add_numbers(wg__str *s, const wg__step_info *info)
+static void add_numbers(wg__str *s, const wg__step_info *info, int indent)
 {
-    const char *before = "\n        ";
+    const char *before = "";
+    wg__str_addf(s, "\n%*s", indent, "");
     add_counted(s, &before, info->ops, "instruction");
     add_part(s, &before, info->flops, 1000, "flop");
     add_part(s, &before, info->bytes, 1024, "B");
@@ -141,32 +166,133 @@ static void add_numbers(wg__str *s, const wg__step_info *info)
         wg__str_addf(s, "%sabout %.3g us", before, info->cost * 1e-3);
         before = ", ";
     }
-    wg__str_add(s, *before == ',' ? "" : "\n        nothing to compute");
+    wg__str_add(s, *before ? "" : "nothing to compute");
 }
 
-static void add_step(wg__str *s, const wg__code *code, size_t index)
+/* While explaining: what each part's steps read, and which parts have been told. */
+typedef struct teller {
+    const wg__code *code;
+    wg__str *s;
+    bool **used; /* by part and id */
+    bool *told;
+} teller;
+
+static void add_what(teller *e, const wg__step_info *info)
 {
-    const wg_tape *t = code->tape;
+    const wg_type *space = space_of(info->tape, info);
+    wg__str_add(e->s, info->kind);
+    if (space) {
+        wg__str_add(e->s, " ");
+        wg__add_type(e->s, info->tape->ctx, space);
+    }
+    if (info->nnodes && strcmp(info->kind, wg__op_of(info->tape, info->nodes[0])->name)) {
+        wg__str_add(e->s, ": ");
+        add_ops(e->s, info->tape, info);
+    }
+}
+
+static void add_part_steps(teller *e, size_t part, int depth);
+
+/* Recursive over the nesting of sub-tapes; each is told once. */
+static void add_bodies(teller *e, const wg__step_info *info, int depth)
+{
+    for (size_t i = 0; i < info->nbodies; i++) {
+        const size_t part = info->body[i].part;
+        wg__step_info first;
+        if (!e->code->executor->steps(e->code, part))
+            continue;
+        e->code->executor->step(e->code, part, 0, &first);
+        const char *name = first.tape->name;
+        wg__str_addf(e->s, "%*s%s", 8 + depth * INDENT, "", name && *name ? name : "its body");
+        if (info->body[i].times > 0)
+            wg__str_addf(e->s, ", %.0f time%s", info->body[i].times,
+                         info->body[i].times == 1 ? "" : "s");
+        wg__str_add(e->s, e->told[part] ? ": see above\n" : ":\n");
+        if (!e->told[part])
+            add_part_steps(e, part, depth + 1);
+    }
+}
+
+static void add_step(teller *e, size_t part, size_t index, int depth)
+{
     uint32_t reached[MAX_REACHED];
     wg__step_info info;
-    code->executor->step(code, index, &info);
-    size_t n = code->executor->reached(code, index, reached, MAX_REACHED);
-    const wg_type *space = space_of(t, &info);
-    wg__str_addf(s, "  %4zu  %s", index, info.kind);
-    if (space) {
-        wg__str_add(s, " ");
-        wg__add_type(s, t->ctx, space);
-    }
-    if (info.nnodes && strcmp(info.kind, wg__op_of(t, info.nodes[0])->name)) {
-        wg__str_add(s, ": ");
-        add_ops(s, t, &info);
-    }
-    add_numbers(s, &info);
-    add_reached(s, t, &info, reached, n, false);
-    add_reached(s, t, &info, reached, n, true);
+    e->code->executor->step(e->code, part, index, &info);
+    size_t n = e->code->executor->reached(e->code, part, index, reached, MAX_REACHED);
+    wg__str_addf(e->s, "%*s%4zu  ", 2 + depth * INDENT, "", index);
+    add_what(e, &info);
+    add_numbers(e->s, &info, 8 + depth * INDENT);
+    add_reached(e->s, &info, reached, n, false);
+    if (!add_reached(e->s, &info, reached, n, true))
+        add_read_later(e->s, &info, e->used[part]);
     if (info.together > 1)
-        wg__str_addf(s, "; runs side by side with the next %zu", info.together - 1);
-    wg__str_add(s, "\n");
+        wg__str_addf(e->s, "; runs side by side with the next %zu", info.together - 1);
+    wg__str_add(e->s, "\n");
+    add_bodies(e, &info, depth);
+}
+
+static void add_part_steps(teller *e, size_t part, int depth)
+{
+    const size_t n = e->code->executor->steps(e->code, part);
+    e->told[part] = true;
+    for (size_t i = 0; i < n; i++)
+        add_step(e, part, i, depth);
+}
+
+static void mark(bool *used, const uint32_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        used[ids[i]] = true;
+}
+
+/* What a body gives. */
+static void mark_outs(bool *used, const wg_tape *body)
+{
+    for (size_t i = 0; body->parent && i < body->parent->fns.len; i++) {
+        const wg__fn *fn = body->parent->fns.data[i].fn;
+        if (fn->body == body)
+            mark(used, fn->outs, fn->nouts);
+    }
+}
+
+/* What the steps of a part read, and what it gives. */
+static bool *find_used(const wg__code *code, size_t part)
+{
+    const size_t n = code->executor->steps(code, part);
+    wg__step_info info;
+    if (n)
+        code->executor->step(code, part, 0, &info);
+    const wg_tape *t = n ? info.tape : code->tape;
+    bool *used = wg__calloc(code->ctx, t->nodes.len, sizeof *used);
+    for (size_t i = 0; used && i < n; i++) {
+        uint32_t reached[MAX_REACHED];
+        const size_t count = code->executor->reached(code, part, i, reached, MAX_REACHED);
+        mark(used, reached, count);
+    }
+    if (used && part == 0)
+        mark(used, code->roots, code->nouts + code->neffects);
+    else if (used)
+        mark_outs(used, t);
+    return used;
+}
+
+/* False: out of memory. */
+static bool add_steps(const wg__code *code, wg__str *s)
+{
+    const size_t parts = code->executor->parts(code);
+    teller e = {.code = code, .s = s};
+    e.told = wg__calloc(code->ctx, parts, sizeof *e.told);
+    e.used = wg__calloc(code->ctx, parts, sizeof *e.used);
+    bool good = e.told && e.used;
+    for (size_t i = 0; good && i < parts; i++)
+        good = (e.used[i] = find_used(code, i)) != NULL;
+    if (good)
+        add_part_steps(&e, 0, 0);
+    for (size_t i = 0; e.used && i < parts; i++)
+        wg__free(code->ctx, e.used[i]);
+    wg__free(code->ctx, e.used);
+    wg__free(code->ctx, e.told);
+    return good;
 }
 
 /* ---- all ---------------------------------------------------------------------------------------------------- */
@@ -174,7 +300,7 @@ static void add_step(wg__str *s, const wg__code *code, size_t index)
 static void explain(const wg_program *p, wg__str *s)
 {
     const wg__code *code = p->code;
-    size_t n = code->executor->steps(code);
+    size_t n = code->executor->steps(code, 0);
     wg__str_addf(s, "executor: %s\nbinds: ", code->executor->name);
     add_count(s, code->ninputs, "input");
     wg__str_add(s, ", ");
@@ -192,8 +318,7 @@ static void explain(const wg_program *p, wg__str *s)
         wg__str_addf(s, "passes:\n%s", wg__str_text(&code->notes));
     code->executor->explain(code, s);
     wg__str_addf(s, "steps: %zu\n", n);
-    for (size_t i = 0; i < n; i++)
-        add_step(s, code, i);
+    s->failed |= !add_steps(code, s);
 }
 
 wg_status wg_program_explain(const wg_program *program, FILE *out)

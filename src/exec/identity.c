@@ -7,8 +7,9 @@
 
 #include "exec/exec.h"
 
-/* What is larger would be kept for long, and is compiled once. */
-enum { MAX_NODES = 1 << 19, MAX_WORDS = 1 << 22 };
+/* Of values that a tape's roots need, and of words: what is larger would be kept for long, and is
+ * compiled once. */
+enum { MAX_VALUES = 1 << 19, MAX_WORDS = 1 << 22 };
 
 /* All tapes of a graph. */
 typedef struct writer {
@@ -44,9 +45,10 @@ static void put(writer *w, uint32_t word)
 
 static void put_bytes(writer *w, const void *data, size_t size)
 {
-    size_t n = (size + 3) / 4;
+    const size_t n = size / 4 + (size % 4 != 0);
     put(w, (uint32_t)size);
-    if (w->failed || size > MAX_WORDS || !wg__vec_reserve(w->ctx, &w->id->words, n)) {
+    if (w->failed || n > MAX_WORDS - w->id->words.len ||
+        !wg__vec_reserve(w->ctx, &w->id->words, n)) {
         w->failed = true;
         return;
     }
@@ -112,7 +114,7 @@ static void visit(walk *k, uint32_t root, step *stack)
 {
     size_t top = 0;
     enter(k, root, stack, &top);
-    while (top) {
+    while (top && k->values <= MAX_VALUES) {
         step *s = &stack[top - 1];
         const wg__node *n = wg__node_at(k->t, s->head);
         bool source = wg__op_of(k->t, s->head)->def.flags & WG_OP_SOURCE;
@@ -243,8 +245,9 @@ static bool put_tape(writer *w, const wg_tape *t, const uint32_t *roots, size_t 
     w->failed |= !good;
     for (size_t i = 0; good && i < nroots; i++)
         visit(&k, roots[i], stack);
+    w->failed |= k.values > MAX_VALUES;
     put(w, (uint32_t)nroots);
-    for (size_t i = 0; good && i < nroots; i++)
+    for (size_t i = 0; !w->failed && i < nroots; i++)
         put(w, number[roots[i]]);
     put(w, (uint32_t)k.len);
     for (size_t i = 0; i < k.len && !w->failed; i++)
@@ -273,8 +276,6 @@ bool wg__identity_make(wg__identity *id, const wg__graph *g, const wg__ids *n,
                        const wg__executor *executor)
 {
     memset(id, 0, sizeof *id);
-    if (g->tape->nodes.len > MAX_NODES)
-        return false;
     writer w = {.ctx = g->ctx, .id = id};
     id->number = wg__calloc(g->ctx, g->tape->nodes.len, sizeof *id->number);
     if (!id->number)

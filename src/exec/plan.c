@@ -233,7 +233,8 @@ static wg_status plan_all(planner *p)
 {
     wg__plan *plan = p->plan;
     count_readers(p);
-    if (!(p->views = wg__calloc(p->ctx, p->nviews, sizeof *p->views)) || !wg__place_sources(p->tape, plan->bound, plan->nbound, plan->place, &plan->literals))
+    if (!(p->views = wg__calloc(p->ctx, p->nviews, sizeof *p->views)) ||
+        !wg__place_sources(p->tape, plan->bound, plan->nbound, plan->place, &plan->literals))
         return no_memory(p);
     p->arena.ctx = p->ctx;
     wg__arena_take(&p->arena, sizeof(wg__frame));

@@ -24,16 +24,47 @@ double wg__node_traffic(const wg_tape *t, uint32_t head)
     return bytes;
 }
 
+static double count_at(const wg_tape *t, uint32_t id)
+{
+    return (double)wg_shape_count(wg__type_at(t, id)->shape);
+}
+
+double wg__node_flops(const wg_tape *t, uint32_t head)
+{
+    const wg__node *n = wg__node_at(t, head);
+    const wg_op *op = &wg__op_of(t, head)->def;
+    const uint32_t *in = wg__operands(t, n);
+    if (op->flags & WG_OP_ELEMENTWISE)
+        return count_at(t, head);
+    if (op->monoid != WG_MONOID_NONE)
+        return count_at(t, in[0]);
+    if (!(op->flags & WG_OP_CONTRACT))
+        return 0;
+    const wg_attrs a = wg__attrs_of(t, head);
+    const wg_shape *x = &wg__type_at(t, in[0])->shape;
+    return 2 * count_at(t, head) *
+           (double)x->dim[x->rank - (wg_attrs_bool(&a, "transpose_a") ? 2 : 1)];
+}
+
+double wg__node_runs(const wg_tape *t, uint32_t head)
+{
+    const wg__node *n = wg__node_at(t, head);
+    const wg_attrs a = wg__attrs_of(t, head);
+    if (n->op == WG__OP_SCAN)
+        return (double)wg_attrs_shape(&a, "length").dim[0];
+    return n->op == WG__OP_CALL ? 1 : 0;
+}
+
 static void step_of(const wg_session *s, size_t i, wg__step_info *info)
 {
     const wg__code *code = s->program->code;
-    code->executor->step(code, i, info);
+    code->executor->step(code, 0, i, info);
 }
 
 static size_t count_steps(const wg_session *s)
 {
     const wg__code *code = s->program->code;
-    return code->executor->steps(code);
+    return code->executor->steps(code, 0);
 }
 
 /* Behind the n times stand, for each step, the first of those that it is measured with. */

@@ -166,23 +166,53 @@ static const void *root(const wg_session *s, size_t index)
 
 /* ---- steps, for profiles and explanations ---------------------------------------------------------------- */
 
-static size_t count_steps(const wg__code *code) { return wg__plan_main(code->plan)->steps.len; }
+/* Parts are numbered from the main plan, which is the last. */
+static size_t parts(const wg__code *code) { return ((const wg__plans *)code->plan)->len; }
 
-static void step_info(const wg__code *code, size_t index, wg__step_info *info)
+static const wg__plan *part_of(const wg__code *code, size_t part)
 {
-    const wg__step *step = &wg__plan_main(code->plan)->steps.data[index];
-    *info = (wg__step_info){.kind = wg__op_of(code->tape, step->id)->name,
+    const wg__plans *plans = code->plan;
+    return plans->data[plans->len - 1 - part];
+}
+
+static size_t count_steps(const wg__code *code, size_t part)
+{
+    return part_of(code, part)->steps.len;
+}
+
+static size_t part_number(const wg__code *code, const wg__plan *plan)
+{
+    size_t part = 0;
+    while (part_of(code, part) != plan)
+        part++;
+    return part;
+}
+
+static void step_info(const wg__code *code, size_t part, size_t index, wg__step_info *info)
+{
+    const wg__plan *plan = part_of(code, part);
+    const wg__step *step = &plan->steps.data[index];
+    *info = (wg__step_info){.kind = wg__op_of(plan->tape, step->id)->name,
+                            .tape = plan->tape,
                             .nodes = &step->id,
                             .nnodes = 1,
                             .together = 1,
-                            .bytes = wg__node_traffic(code->tape, step->id)};
+                            .flops = wg__node_flops(plan->tape, step->id),
+                            .bytes = wg__node_traffic(plan->tape, step->id)};
+    for (size_t i = step->sub; i < plan->subs.len && plan->subs.data[i].step == step->id &&
+                               info->nbodies < WG__MAX_STEP_BODIES;
+         i++, info->nbodies++) {
+        info->body[info->nbodies].part = part_number(code, plan->subs.data[i].plan);
+        info->body[info->nbodies].times = wg__node_runs(plan->tape, step->id);
+    }
 }
 
-static size_t reached(const wg__code *code, size_t index, uint32_t *ids, size_t max)
+static size_t reached(const wg__code *code, size_t part, size_t index, uint32_t *ids, size_t max)
 {
-    uint32_t id = wg__plan_main(code->plan)->steps.data[index].id;
-    const wg__node *n = wg__node_at(code->tape, id);
-    const uint32_t *in = wg__operands(code->tape, n);
+    const wg__plan *plan = part_of(code, part);
+    uint32_t id = plan->steps.data[index].id;
+    const wg__node *n = wg__node_at(plan->tape, id);
+    const uint32_t *in = wg__operands(plan->tape, n);
     size_t count = 0;
     for (uint16_t k = 0; k < n->nin && count < max; k++)
         ids[count++] = in[k];
@@ -193,9 +223,20 @@ static size_t reached(const wg__code *code, size_t index, uint32_t *ids, size_t 
 
 static void explain(const wg__code *code, wg__str *out)
 {
+    (void)code;
+    (void)out;
+}
+
+static size_t plan_size(const wg__code *code)
+{
     const wg__plans *plans = code->plan;
-    if (plans->len > 1)
-        wg__str_addf(out, "sub-tapes: %zu, run by the steps that name them\n", plans->len - 1);
+    size_t size = sizeof *plans;
+    for (size_t i = 0; i < plans->len; i++) {
+        const wg__plan *p = plans->data[i];
+        size += sizeof *p + p->steps.cap * sizeof *p->steps.data +
+                p->tape->nodes.len * (sizeof *p->place + sizeof(int64_t));
+    }
+    return size;
 }
 
 const wg__executor wg__reference = {.name = "reference",
@@ -203,10 +244,12 @@ const wg__executor wg__reference = {.name = "reference",
                                     .plan = plan_code,
                                     .free = free_plans,
                                     .bytes = frame_bytes,
+                                    .size = plan_size,
                                     .open = open_session,
                                     .run = run_session,
                                     .root = root,
                                     .run_fn = run_fn,
+                                    .parts = parts,
                                     .steps = count_steps,
                                     .step = step_info,
                                     .reached = reached,

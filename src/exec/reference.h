@@ -11,7 +11,7 @@ typedef struct wg__plan wg__plan;
 /* A body that a step runs. */
 typedef struct wg__sub {
     const wg__plan *plan;
-    uint32_t step;
+    uint32_t step; /* its node */
     uint32_t attr; /* which attribute of the node, by index */
 } wg__sub;
 

@@ -31,9 +31,11 @@ static void elementwise_vjp(wg_rule *r, const wg__op *op)
         if (!r->need[k])
             continue;
         wg_var p = op->def.partial(r, k);
+        const wg_type *type = wg__type_at(r->tape, (uint32_t)r->in[k].bits);
         if (wg_tape_of(p) || wg__is_literal(p))
-            p = sum_to(wg__times_partial(r->dout[0], p),
-                       wg__type_at(r->tape, (uint32_t)r->in[k].bits));
+            p = wg__times_partial(r->dout[0], p);
+        if (wg_tape_of(p) && wg__type_at(r->tape, (uint32_t)p.bits) != type)
+            p = sum_to(p, type);
         r->din[k] = p;
     }
 }
@@ -76,21 +78,33 @@ static wg_status composite_vjp(wg__rule_frame *f, uint32_t *din, uint8_t *kind)
     return status;
 }
 
+/* Answer `k`, as wg__answer takes it; the message's end is made only for what is not plainly right. */
+static wg_status take_answer(wg__rule_frame *f, size_t k, uint32_t *din, uint8_t *kind)
+{
+    const wg_rule *r = &f->rule;
+    const wg_tape *t = r->tape;
+    const uint32_t in = (uint32_t)r->in[k].bits, id = wg__find(t, r->din[k]);
+    if (id != WG__NONE && wg__node_at(t, id)->type == wg__node_at(t, in)->type) {
+        *din = id;
+        *kind = WG__VALUE;
+        return WG_OK;
+    }
+    const wg__sig *sig = &wg__op_of(t, f->id)->sig;
+    char what[96];
+    size_t named = k < sig->nin ? k : sig->nin - 1;
+    snprintf(what, sizeof what, " with respect to operand %zu (%.40s)", k, sig->in[named]);
+    return wg__answer(r->tape, f->id, r->din[k], wg__type_at(t, in), what, din, kind);
+}
+
 static wg_status take_answers(wg__rule_frame *f, uint32_t *din, uint8_t *kind)
 {
-    wg_rule *r = &f->rule;
-    const wg__sig *sig = &wg__op_of(r->tape, f->id)->sig;
+    const wg_rule *r = &f->rule;
     wg_status status = wg_tape_status(r->tape);
     for (size_t k = 0; k < r->nin && !status; k++) {
         din[k] = WG__NONE;
         kind[k] = WG__NO_PATH;
-        if (!r->need[k])
-            continue;
-        char what[96];
-        size_t named = k < sig->nin ? k : sig->nin - 1;
-        snprintf(what, sizeof what, " with respect to operand %zu (%.40s)", k, sig->in[named]);
-        status = wg__answer(r->tape, f->id, r->din[k],
-                            wg__type_at(r->tape, (uint32_t)r->in[k].bits), what, &din[k], &kind[k]);
+        if (r->need[k])
+            status = take_answer(f, k, &din[k], &kind[k]);
     }
     return status;
 }

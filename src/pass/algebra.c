@@ -16,7 +16,7 @@ wg__ref wg__plan_apply(wg__seen *v, wg__name op, wg__ref a, wg__ref b, wg__ref c
         return no_ref();
     wg__plan_step *s = &v->steps[v->nsteps];
     memset(s, 0, sizeof *s);
-    s->op = op == WG__AT_ELEMENTWISE ? v->op : v->ops[op];
+    s->op = op >= WG__AT_NODE ? v->op : v->ops[op];
     s->same_attrs = op == WG__AT_ELEMENTWISE;
     const wg__ref in[WG__MAX_ARGS] = {a, b, c};
     for (; s->nin < WG__MAX_ARGS && in[s->nin].kind != WG__NO_REF; s->nin++)
@@ -100,7 +100,7 @@ static bool algebra_make(algebra *a, wg_ctx *ctx)
 #undef NAME
     };
     memset(a, 0, sizeof *a);
-    for (size_t i = 0; i < WG__AT_ELEMENTWISE; i++)
+    for (size_t i = 0; i < WG__AT_NODE; i++)
         a->ops[i] = wg__op_find(ctx, names[i]);
     a->nops = wg_op_count(ctx);
     a->nrules = rule_count();

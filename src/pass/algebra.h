@@ -10,20 +10,21 @@
 #include "pass/pass.h"
 
 /* The ops that rules name. */
+/* clang-format off */
 #define WG__ALGEBRA_OPS(X)                                                                         \
-    X(abs)                                                                                         \
-    X(add)                                                                                         \
-    X(broadcast) X(cast) X(concat) X(div) X(equal) X(exp) X(log) X(logical_and) X(logical_not)     \
-        X(logical_or) X(matmul) X(max) X(maximum) X(min) X(minimum) X(mul) X(mul0) X(neg)          \
-            X(not_equal) X(pow) X(prod) X(reciprocal) X(reshape) X(reverse) X(section) X(slice)    \
-                X(square) X(stop_gradient) X(sub) X(sum) X(transpose) X(where)
+    X(abs) X(add) X(all) X(any) X(broadcast) X(cast) X(concat) X(div) X(equal) X(exp) X(isfinite)  \
+    X(log) X(logical_and) X(logical_not) X(logical_or) X(matmul) X(max) X(maximum) X(min)          \
+    X(minimum) X(mul) X(mul0) X(neg) X(not_equal) X(pow) X(prod) X(reciprocal) X(reshape)          \
+    X(reverse) X(section) X(slice) X(square) X(stop_gradient) X(sub) X(sum) X(transpose) X(where)
 typedef enum wg__name {
 #define NAME(op) WG__AT_##op,
     WG__ALGEBRA_OPS(NAME)
 #undef NAME
-        WG__AT_ELEMENTWISE, /* any elementwise op */
+    WG__AT_NODE,        /* the op of the node itself */
+    WG__AT_ELEMENTWISE, /* in the table: any elementwise op; in a plan: the node's, with its attributes */
     WG__AT_COUNT
 } wg__name;
+/* clang-format on */
 
 enum { WG__MAX_STEPS = 6, WG__MAX_ARGS = 3, WG__MAX_STEP_ATTRS = 2 };
 

@@ -1,7 +1,9 @@
 /* The rules of algebra that are about sums, products and powers. */
+#include <float.h>
 #include <math.h>
 
 #include "pass/algebra.h"
+#include "tensor/tensor.h"
 
 /* ---- rules: sums and products ----------------------------------------------------------------------- */
 
@@ -72,47 +74,6 @@ static wg__ref neg_out(wg__seen *v)
     return no_ref();
 }
 
-/* A literal by which a product is exact: a power of two. The other factor goes to *x. */
-static bool scaled(const wg__seen *v, uint32_t id, double *c, uint32_t *x)
-{
-    for (size_t k = 0; k < 2 && is(v, id, WG__AT_mul); k++) {
-        *x = arg(v, id, 1 - k);
-        if (wg__literal_known(v->t, arg(v, id, k), c) && (fabs(*c) == 2 || fabs(*c) == 0.5))
-            return true;
-    }
-    return false;
-}
-
-/* (c x) y = c (x y), where that multiplies no more elements. */
-static wg__ref scale_out(wg__seen *v)
-{
-    for (size_t k = 0; k < 2 && wg_dtype_is_float(v->type->dtype); k++) {
-        double c, own;
-        uint32_t x;
-        if (!has_type(v, v->in[k]) || wg__literal_known(v->t, v->in[1 - k], &own) ||
-            !scaled(v, v->in[k], &c, &x))
-            continue;
-        wg__ref product = apply2(v, WG__AT_ELEMENTWISE, value(x), value(v->in[1 - k]));
-        return apply2(v, WG__AT_mul, wg__plan_number(v, c), product);
-    }
-    return no_ref();
-}
-
-/* c (d x) = (c d) x, where c d is no new slot. */
-static wg__ref scale_twice(wg__seen *v)
-{
-    for (size_t k = 0; k < 2; k++) {
-        double c, d;
-        uint32_t x;
-        if (!wg__literal_known(v->t, v->in[1 - k], &c) || !scaled(v, v->in[k], &d, &x) ||
-            wg__is_slot_value(c * d))
-            continue;
-        const wg_shape *shape = &type_of(v, x)->shape;
-        return wg__plan_fit(v, apply2(v, WG__AT_mul, wg__plan_number(v, c * d), value(x)), shape);
-    }
-    return no_ref();
-}
-
 static wg__ref mul0_zero(wg__seen *v)
 {
     static const wg_shape scalar = {0};
@@ -158,11 +119,42 @@ static wg__ref div_by_two(wg__seen *v)
         v, apply2(v, WG__AT_mul, value(v->in[0]), wg__plan_number(v, two ? 0.5 : 2)), shape);
 }
 
+enum { LARGEST_DIVISOR = 4096 };
+
+/* Whether products with 1 / f are quotients by f to the bit. */
+static bool inverts_exactly(wg_dtype dtype, double f)
+{
+    int exponent;
+    const int least = dtype == WG_F32 ? FLT_MIN_EXP : DBL_MIN_EXP;
+    /* The inverse of 2^(e - 1) is 2^(1 - e), to which frexp gives the exponent 2 - e. */
+    return isfinite(f) && fabs(frexp(f, &exponent)) == 0.5 && 2 - exponent >= least &&
+           exponent >= least;
+}
+
+/* Whether a divisor may be inverted first: what is known ahead only where that is exact; what is
+ * computed always, for it is divided by at every step of training (see docs/conventions.md). */
+static bool may_invert(const wg__seen *v, uint32_t id)
+{
+    while (is(v, id, WG__AT_broadcast) || is(v, id, WG__AT_reshape) || is(v, id, WG__AT_cast))
+        id = arg(v, id, 0);
+    const wg__node *n = wg__node_at(v->t, id);
+    if (n->op == WG__OP_LITERAL)
+        return false;
+    if (n->op != WG__OP_CONST)
+        return true;
+    const wg_tensor *c = v->t->consts.data[n->u.bits];
+    const int64_t count = wg_shape_count(c->type.shape);
+    bool exact = count <= LARGEST_DIVISOR;
+    for (int64_t i = 0; i < count && exact; i++)
+        exact = inverts_exactly(v->type->dtype, wg_tensor_get(c, i));
+    return exact;
+}
+
 /* A division costs many products: few divisors are inverted once. */
 static wg__ref div_by_few(wg__seen *v)
 {
     const int64_t few = wg_shape_count(type_of(v, v->in[1])->shape);
-    if (few * 4 > wg_shape_count(v->type->shape))
+    if (few * 4 > wg_shape_count(v->type->shape) || !may_invert(v, v->in[1]))
         return no_ref();
     wg__ref inverse = apply1(v, WG__AT_reciprocal, value(v->in[1]));
     return apply2(v, WG__AT_mul, value(v->in[0]), inverse);
@@ -219,22 +211,19 @@ const wg__algebra_rule wg__arith_rules[] = {
     {"sub-neg",       WG__AT_sub,    sub_neg,         "x - -y = x + y"},
     {"mul-one",       WG__AT_mul,    times_one,       "x 1 = x"},
     {"mul-minus-one", WG__AT_mul,    times_minus_one, "x (-1) = -x"},
-    {"mul-scale",     WG__AT_mul,    scale_out,       "(2 x) y = 2 (x y), of 2 and 1/2; may round below the normal range"},
-    {"mul-scales",    WG__AT_mul,    scale_twice,     "2 (0.5 x) = x; may round below the normal range"},
     {"mul-neg",       WG__AT_mul,    neg_out,         "(-x) y = -(x y), (-x) (-y) = x y"},
     {"mul-itself",    WG__AT_mul,    times_itself,    "x x = square(x)"},
     {"mul0-zero",     WG__AT_mul0,   mul0_zero,       "mul0(x, 0) = 0"},
     {"mul0-one",      WG__AT_mul0,   times_one,       "mul0(x, 1) = x"},
     {"mul0-minus-one",WG__AT_mul0,   times_minus_one, "mul0(x, -1) = -x"},
     {"mul0-mask",     WG__AT_mul0,   mul0_mask,       "mul0(x, cast(c)) = where(c, x, 0)"},
-    {"mul0-scale",    WG__AT_mul0,   scale_out,       "mul0(2 x, y) = 2 mul0(x, y); may round below the normal range"},
     {"mul0-neg",      WG__AT_mul0,   neg_out,         "mul0(-x, y) = -mul0(x, y)"},
     {"mul0-itself",   WG__AT_mul0,   times_itself,    "mul0(x, x) = square(x)"},
     {"mul0-plain",    WG__AT_mul0,   mul0_plain,      "mul0(x, y) = x y: both are finite, or one is finite and not 0"},
     {"div-one",       WG__AT_div,    div_one,         "x / 1 = x, x / -1 = -x"},
     {"div-two",       WG__AT_div,    div_by_two,      "x / 2 = x 0.5, x / 0.5 = x 2"},
     {"one-div",       WG__AT_div,    one_by,          "1 / x = reciprocal(x)"},
-    {"div-few",       WG__AT_div,    div_by_few,      "x / s = x (1 / s) where s is spread over x; rounds, and 1 / s must not overflow"},
+    {"div-few",       WG__AT_div,    div_by_few,      "x / s = x (1 / s) where s is spread over x; s computed, or constant powers of 2; rounds"},
     {"neg-neg",       WG__AT_neg,    neg_neg,         "-(-x) = x"},
     {"neg-sub",       WG__AT_neg,    neg_sub,         "-(x - y) = y - x"},
     {"square-neg",    WG__AT_square, even,            "square(-x) = square(|x|) = square(x)"},

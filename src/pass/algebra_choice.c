@@ -1,6 +1,7 @@
 /* The rules of algebra that are about choices, conditions, casts, and exponentials that have been
  * computed already. */
 #include <math.h>
+#include <string.h>
 
 #include "pass/algebra.h"
 
@@ -88,24 +89,45 @@ static wg__ref with_itself(wg__seen *v)
 
 /* ---- rules: exponentials ---------------------------------------------------------------------------- */
 
-/* Whether `s` is a sum of exp(d), with the reduced axes kept; *e is the exp. */
+/* Whether `m` is the greatest of x over the axes that `s` sums over. */
+static bool is_top(const wg__seen *v, uint32_t m, uint32_t x, uint32_t s)
+{
+    if (!is(v, m, WG__AT_max) || arg(v, m, 0) != x)
+        return false;
+    const wg_attrs a = wg__attrs_of(v->t, m), b = wg__attrs_of(v->t, s);
+    const wg_axes of = wg_attrs_axes(&a, "axes"), over = wg_attrs_axes(&b, "axes");
+    return wg_attrs_bool(&a, "keepdims") && of.count == over.count &&
+           !memcmp(of.axis, over.axis, (size_t)of.count * sizeof *of.axis);
+}
+
+/* Whether `t` is the greatest of x, or 0 where that is infinite or NaN: what `lower` subtracts. */
+static bool is_safe_top(const wg__seen *v, uint32_t t, uint32_t x, uint32_t s)
+{
+    if (is(v, t, WG__AT_where) && is_number(v, arg(v, t, 2), 0) &&
+        is(v, arg(v, t, 0), WG__AT_isfinite) && arg(v, arg(v, t, 0), 0) == arg(v, t, 1))
+        t = arg(v, t, 1);
+    return is_top(v, t, x, s);
+}
+
+/* Whether `s` is a sum of e = exp(x - t), with the reduced axes kept. Only where t is the greatest x
+ * does no exp overflow, nor all of them vanish: elsewhere the rules below would not hold. */
 static bool is_sum_exp(const wg__seen *v, uint32_t s, uint32_t *e)
 {
     wg_attrs a = wg__attrs_of(v->t, s);
     if (!is(v, s, WG__AT_sum) || !wg_attrs_bool(&a, "keepdims"))
         return false;
     *e = arg(v, s, 0);
-    return is(v, *e, WG__AT_exp) && has_type(v, *e);
+    return is(v, *e, WG__AT_exp) && has_type(v, *e) && is(v, arg(v, *e, 0), WG__AT_sub);
 }
 
-/* exp(d - log(s)) with s = sum(exp(d)): softmax from what log_softmax has computed. */
+/* exp(d - log(s)) with s = sum(exp(d)), d = x - max(x): softmax from what log_softmax has computed. */
 static wg__ref exp_log_sum(wg__seen *v)
 {
-    uint32_t x = v->in[0], e;
-    if (!is(v, x, WG__AT_sub) || !is(v, arg(v, x, 1), WG__AT_log))
+    uint32_t q = v->in[0], e;
+    if (!is(v, q, WG__AT_sub) || !is(v, arg(v, q, 1), WG__AT_log))
         return no_ref();
-    uint32_t s = arg(v, arg(v, x, 1), 0);
-    if (!is_sum_exp(v, s, &e) || arg(v, e, 0) != arg(v, x, 0))
+    uint32_t s = arg(v, arg(v, q, 1), 0), d = arg(v, q, 0);
+    if (!is_sum_exp(v, s, &e) || arg(v, e, 0) != d || !is_top(v, arg(v, d, 1), arg(v, d, 0), s))
         return no_ref();
     return apply2(v, WG__AT_div, value(e), value(s));
 }
@@ -114,17 +136,17 @@ static wg__ref exp_log_sum(wg__seen *v)
  * logsumexp from what it has computed. Where all x are -inf, s is 0 and so are the shares. */
 static wg__ref exp_logsumexp(wg__seen *v)
 {
-    uint32_t x = v->in[0], e;
-    if (!is(v, x, WG__AT_sub) || !is(v, arg(v, x, 1), WG__AT_where))
+    uint32_t q = v->in[0], e;
+    if (!is(v, q, WG__AT_sub) || !is(v, arg(v, q, 1), WG__AT_where))
         return no_ref();
-    uint32_t w = arg(v, x, 1), c = arg(v, w, 0), y = arg(v, w, 2);
+    uint32_t w = arg(v, q, 1), c = arg(v, w, 0), y = arg(v, w, 2), x = arg(v, q, 0);
     if (!is_number(v, arg(v, w, 1), 0) || !is(v, c, WG__AT_equal) || arg(v, c, 0) != y ||
         !is_number(v, arg(v, c, 1), -INFINITY) || !is(v, y, WG__AT_add) ||
         !is(v, arg(v, y, 1), WG__AT_log))
         return no_ref();
     uint32_t t = arg(v, y, 0), s = arg(v, arg(v, y, 1), 0);
-    if (!is_sum_exp(v, s, &e) || !is(v, arg(v, e, 0), WG__AT_sub) ||
-        arg(v, arg(v, e, 0), 0) != arg(v, x, 0) || arg(v, arg(v, e, 0), 1) != t)
+    if (!is_sum_exp(v, s, &e) || arg(v, arg(v, e, 0), 0) != x || arg(v, arg(v, e, 0), 1) != t ||
+        !is_safe_top(v, t, x, s))
         return no_ref();
     wg__ref none = apply2(v, WG__AT_equal, value(s), wg__plan_number(v, 0));
     wg__ref one = wg__plan_number(v, 1);
@@ -135,7 +157,7 @@ static wg__ref exp_logsumexp(wg__seen *v)
 
 /* clang-format off */
 const wg__algebra_rule wg__choice_rules[] = {
-    {"exp-log-sum",   WG__AT_exp,    exp_log_sum,     "exp(d - log(sum(exp(d)))) = exp(d) / sum(exp(d)); rounds"},
+    {"exp-log-sum",   WG__AT_exp,    exp_log_sum,     "exp(d - log(sum(exp(d)))) = exp(d) / sum(exp(d)) of d = x - max(x); rounds"},
     {"exp-logsumexp", WG__AT_exp,    exp_logsumexp,   "exp(x - logsumexp(x)) from the exp in logsumexp; rounds"},
     {"maximum-same",  WG__AT_maximum,with_itself,     "maximum(x, x) = x"},
     {"minimum-same",  WG__AT_minimum,with_itself,     "minimum(x, x) = x"},

@@ -134,8 +134,7 @@ static wg__ref section_concat(wg__seen *v)
     int64_t at = 0;
     for (size_t k = 0; k < n->nin && !nstep; k++) {
         const wg_shape *part = &type_of(v, arg(v, x, k))->shape;
-        if (start.dim[axis] >= at && start.dim[axis] + size.dim[axis] <= at + part->dim[axis] &&
-            size.dim[axis] > 0) {
+        if (start.dim[axis] >= at && start.dim[axis] + size.dim[axis] <= at + part->dim[axis]) {
             start.dim[axis] -= at;
             start.symbol[axis] = 0;
             wg__ref r = apply1(v, WG__AT_section, value(arg(v, x, k)));
@@ -197,6 +196,50 @@ static wg__ref sum_neg(wg__seen *v)
     return apply1(v, WG__AT_neg, sum);
 }
 
+/* The reduced axes of size other than 1 from `from` on; *to: the axis after the last of them. */
+static wg_axes reduced_run(const wg_shape *x, const bool *reduced, int from, int *to)
+{
+    wg_axes run = {0};
+    for (*to = from; *to < x->rank && (reduced[*to] || x->dim[*to] == 1); ++*to)
+        if (reduced[*to])
+            run.axis[run.count++] = *to;
+    return run;
+}
+
+static bool any_longer(const wg_shape *x, const wg_axes *axes)
+{
+    for (int32_t i = 0; i < axes->count; i++)
+        if (x->dim[axes->axis[i]] != 1)
+            return true;
+    return false;
+}
+
+static wg__ref reduced_over(wg__seen *v, wg__ref x, const wg_axes *axes)
+{
+    wg__ref y = wg__plan_apply(v, WG__AT_NODE, x, no_ref(), no_ref());
+    y = wg__plan_with(v, y, wg_attr_axes("axes", *axes));
+    return wg__plan_with(v, y, wg_attr_bool("keepdims", wg_attrs_bool(&v->attrs, "keepdims")));
+}
+
+/* Over leading and trailing axes with others between them, such as [0, 2, 3] of NCHW: first over the
+ * trailing ones, then over the leading ones. Each is a sweep that fuses. */
+static wg__ref reduce_in_two(wg__seen *v)
+{
+    const wg_axes axes = wg_attrs_axes(&v->attrs, "axes");
+    const wg_shape *x = &type_of(v, v->in[0])->shape;
+    bool reduced[WG_MAX_RANK] = {false};
+    for (int32_t i = 0; i < axes.count; i++)
+        reduced[axes.axis[i]] = true;
+    int at;
+    const wg_axes lead = reduced_run(x, reduced, 0, &at);
+    while (at < x->rank && !reduced[at])
+        at++;
+    const wg_axes trail = reduced_run(x, reduced, at, &at);
+    if (at < x->rank || !any_longer(x, &lead) || !any_longer(x, &trail))
+        return no_ref();
+    return reduced_over(v, reduced_over(v, value(v->in[0]), &trail), &lead);
+}
+
 /* Whether a value is a transpose of the last two axes alone. */
 static bool swaps_last(const wg__seen *v, uint32_t id)
 {
@@ -243,6 +286,12 @@ const wg__algebra_rule wg__shape_rules[] = {
     {"max-nothing",     WG__AT_max,       reduce_nothing,  "a maximum over axes of size 1"},
     {"min-nothing",     WG__AT_min,       reduce_nothing,  "a minimum over axes of size 1"},
     {"prod-nothing",    WG__AT_prod,      reduce_nothing,  "a product over axes of size 1"},
+    {"sum-two",        WG__AT_sum,       reduce_in_two,   "over leading axes and trailing ones: one after the other; rounds"},
+    {"max-two",        WG__AT_max,       reduce_in_two,   "over leading axes and trailing ones: one after the other"},
+    {"min-two",        WG__AT_min,       reduce_in_two,   "over leading axes and trailing ones: one after the other"},
+    {"prod-two",       WG__AT_prod,      reduce_in_two,   "over leading axes and trailing ones: one after the other; rounds"},
+    {"any-two",        WG__AT_any,       reduce_in_two,   "over leading axes and trailing ones: one after the other"},
+    {"all-two",        WG__AT_all,       reduce_in_two,   "over leading axes and trailing ones: one after the other"},
     {"sum-neg",         WG__AT_sum,       sum_neg,         "sum(-x) = -sum(x)"},
     {"matmul-transpose",WG__AT_matmul,    matmul_transpose,"a transpose that becomes a flag of matmul"},
 };

@@ -11,10 +11,25 @@ void wg__note(wg__fuser *f, uint32_t id, const char *format, ...)
         return;
     va_list args;
     va_start(args, format);
-    wg__str_addf(f->notes, "%s %%%u: ", wg__op_of(f->t, id)->name, (unsigned)id);
+    if (f->t->parent)
+        wg__str_addf(f->notes, "in %s: ", f->t->name && *f->t->name ? f->t->name : "a body");
+    wg__str_addf(f->notes, "%s ", wg__op_of(f->t, id)->name);
+    wg__value_name(f->t, id, f->notes);
+    wg__str_add(f->notes, ": ");
     wg__str_addv(f->notes, format, args);
     wg__str_add(f->notes, "\n");
     va_end(args);
+}
+
+void wg__note_read(wg__fuser *f, uint32_t id, uint32_t from, const char *why)
+{
+    if (!f->notes)
+        return;
+    wg__str name = wg__str_make(f->t->ctx);
+    wg__value_name(f->t, from, &name);
+    f->notes->failed |= name.failed;
+    wg__note(f, id, "reads %s from memory: %s", wg__str_text(&name), why);
+    wg__str_free(&name);
 }
 
 void wg__clusters_free(wg__clusters *c)
@@ -25,7 +40,8 @@ void wg__clusters_free(wg__clusters *c)
     wg__free(c->ctx, c->of);
     wg__free(c->ctx, c->place);
     wg__free(c->ctx, c->scratch);
-    wg__free(c->ctx, c->layout);
+    wg__free(c->ctx, c->view);
+    wg__vec_free(c->ctx, &c->views);
     wg__free(c->ctx, c->stored);
     wg__vec_free(c->ctx, &c->list);
     wg__vec_free(c->ctx, &c->members);
@@ -40,9 +56,9 @@ static bool clusters_init(wg__clusters *c, const wg_tape *t)
     c->of = wg__calloc(t->ctx, n, sizeof *c->of);
     c->place = wg__calloc(t->ctx, n, sizeof *c->place);
     c->scratch = wg__calloc(t->ctx, n, sizeof *c->scratch);
-    c->layout = wg__calloc(t->ctx, n, sizeof *c->layout);
+    c->view = wg__calloc(t->ctx, n, sizeof *c->view);
     c->stored = wg__calloc(t->ctx, n, sizeof *c->stored);
-    if (!c->role || !c->of || !c->place || !c->scratch || !c->layout || !c->stored)
+    if (!c->role || !c->of || !c->place || !c->scratch || !c->view || !c->stored)
         return false;
     for (size_t i = 0; i < n; i++) {
         c->of[i] = WG__NO_CLUSTER;

@@ -48,14 +48,16 @@ typedef struct wg__cluster {
 typedef struct wg__clusters {
     wg_ctx *ctx;
     const wg_tape *tape;
-    uint8_t *role;      /* by id: a wg__role */
-    uint32_t *of;       /* by id (all outputs of a node): its cluster's index in `list`, or
+    uint8_t *role;     /* by id: a wg__role */
+    uint32_t *of;      /* by id (all outputs of a node): its cluster's index in `list`, or
                             WG__NO_CLUSTER: a source, an alias, an index, not needed */
-    uint32_t *place;    /* by id of a head in a cluster: its index in `members` */
-    uint32_t *scratch;  /* by id: WG__NONE between uses */
-    wg__layout *layout; /* by id: base == id unless it is an alias. KERNEL operands and roots are
-                            dense, at base + offset (which need not be 0) */
-    bool *stored;       /* by id: a computed value that needs memory (read outside its cluster, or
+    uint32_t *place;   /* by id of a head in a cluster: its index in `members` */
+    uint32_t *scratch; /* by id: WG__NONE between uses */
+    uint32_t *view;    /* by id: of an alias, 1 + where its layout is in `views`; 0: the value lies
+                            densely at its own place. KERNEL operands and roots are dense, at base +
+                            offset (which need not be 0) */
+    WG__VEC(wg__layout) views;
+    bool *stored; /* by id: a computed value that needs memory (read outside its cluster, or
                             a root). Outputs of KERNELs that nobody reads are not stored */
     WG__VEC(wg__cluster) list; /* in the order of running */
     WG__VEC(uint32_t) members;
@@ -74,13 +76,20 @@ void wg__clusters_free(wg__clusters *c);
 
 /* ---- reading clusters ----------------------------------------------------------------------------- */
 
+/* The value in whose memory value `id` lies: itself unless it is an alias. */
+static inline uint32_t wg__base_of(const wg__clusters *c, uint32_t id)
+{
+    return c->view[id] ? c->views.data[c->view[id] - 1].base : id;
+}
+/* Its layout (made in *room where there is none yet). */
+const wg__layout *wg__layout_of(const wg__clusters *c, uint32_t id, wg__layout *room);
 /* The layout by which node `id` reads operand `k`: the operand's, or for a COPY what it is a window
  * of (made in *room). */
 const wg__layout *wg__read_layout(const wg__clusters *c, uint32_t id, size_t k, wg__layout *room);
 /* The value whose memory it reads then. */
 static inline uint32_t wg__read_base(const wg__clusters *c, uint32_t id, size_t k)
 {
-    return c->layout[wg__operands(c->tape, wg__node_at(c->tape, id))[k]].base;
+    return wg__base_of(c, wg__operands(c->tape, wg__node_at(c->tape, id))[k]);
 }
 /* How many values it reads. */
 static inline size_t wg__reads(const wg__clusters *c, uint32_t id)

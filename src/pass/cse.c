@@ -10,6 +10,9 @@
 /* Larger constants are not compared. */
 enum { LARGEST_CONST = 1 << 16 };
 
+/* Tables from LARGE entries on are looked into AHEAD values before. */
+enum { LARGE = 1 << 16, AHEAD = 12 };
+
 typedef struct search {
     wg__facts facts; /* of each value: the one it is the same as, at first itself */
     bool *impure;    /* by index in facts.tapes: something in it is impure */
@@ -168,11 +171,21 @@ static uint32_t find(search *s, const wg_tape *t, uint32_t id)
     return s->table[at] = id;
 }
 
+/* Brings the place in the table where node `id` will be looked for into cache, as far as is known
+ * so long before: in a large graph waiting for it would take most of the time. */
+static void look_ahead(const search *s, const wg_tape *t, size_t id)
+{
+    if (id < t->nodes.len && !(wg__op_of(t, (uint32_t)id)->def.flags & WG_OP_SOURCE))
+        __builtin_prefetch(&s->table[(size_t)hash_node(s, t, (uint32_t)id) & (s->size - 1)]);
+}
+
 static void number(search *s, const wg_tape *t, uint32_t *same)
 {
     memset(s->table, 0xff, s->size * sizeof *s->table);
     s->same = same;
     for (uint32_t id = 0; id < t->nodes.len; id += wg__node_at(t, id)->nout) {
+        if (s->size >= LARGE)
+            look_ahead(s, t, (size_t)id + AHEAD);
         uint32_t first = may_merge(s, t, id) ? find(s, t, id) : id;
         s->merged += first != id;
         for (uint32_t k = 0; k < wg__node_at(t, id)->nout; k++)
@@ -185,7 +198,7 @@ static void number(search *s, const wg_tape *t, uint32_t *same)
 /* The first of several may be one that nothing needs: the next one then takes its place. */
 static bool merge(wg__copy *c, uint32_t id)
 {
-    const search *s = c->user;
+    search *s = c->user;
     uint32_t *same = wg__facts_of(&s->facts, c->src), first = same[id];
     const wg__node *n = wg__node_at(c->src, id);
     if (first == id)
@@ -228,7 +241,7 @@ wg_status wg__pass_cse(wg__graph *g)
     }
     if (!status && s.merged) {
         status = wg__graph_rewrite(g, merge, &s, false);
-        wg__graph_note(g, "cse", "merged %zu values", s.merged);
+        wg__graph_note(g, "cse", "merged %zu value%s", s.merged, s.merged == 1 ? "" : "s");
     }
     wg__free(g->ctx, s.table);
     wg__free(g->ctx, s.impure);

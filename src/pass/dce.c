@@ -5,7 +5,7 @@
 
 enum { NEEDED = 0 };
 
-static void mark_roots(const wg__facts *f, const wg__graph *g)
+static void mark_roots(wg__facts *f, const wg__graph *g)
 {
     uint32_t *needed = wg__facts_of(f, g->tape);
     for (size_t i = 0; i < g->nroots; i++)
@@ -49,6 +49,6 @@ wg_status wg__pass_dce(wg__graph *g)
     wg__facts_free(&f);
     if (status || !dead)
         return status;
-    wg__graph_note(g, "dce", "dropped %zu nodes", dead);
+    wg__graph_note(g, "dce", "dropped %zu node%s", dead, dead == 1 ? "" : "s");
     return wg__graph_rewrite(g, wg__drop_assign, NULL, false);
 }

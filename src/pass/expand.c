@@ -61,7 +61,8 @@ wg_status wg__expand_all(wg__graph *g, const char *pass, wg__expands_fn expands)
     for (int round = 0;; round++) {
         wg_status status = find(g, expands, &op);
         if (!status && !op && e.count)
-            wg__graph_note(g, pass, "replaced %zu nodes by their expansions", e.count);
+            wg__graph_note(g, pass, "replaced %zu node%s", e.count,
+                           e.count == 1 ? " by its expansion" : "s by their expansions");
         if (status || !op)
             return status;
         if (round == MAX_ROUNDS)

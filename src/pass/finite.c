@@ -48,22 +48,40 @@ static const struct row {
     const char *op;
     answer answer;
 } rows[] = {
-    {"neg", KEEPS},           {"abs", KEEPS},
-    {"stop_gradient", KEEPS}, {"reshape", KEEPS},
-    {"transpose", KEEPS},     {"broadcast", KEEPS},
-    {"reverse", KEEPS},       {"slice", KEEPS},
-    {"section", KEEPS},       {"unslice", KEEPS_FINITE},
-    {"place", KEEPS_FINITE},  {"sign", KEEPS},
-    {"relu", KEEPS_FINITE},   {"cast", CASTS},
-    {"where", CHOOSES},       {"iota", IS_FINITE},
-    {"one_hot", IS_FINITE},   {"element_count", IS_FINITE},
+    /* sorted by name */
+    {"abs", KEEPS},
+    {"broadcast", KEEPS},
+    {"cast", CASTS},
+    {"element_count", IS_FINITE},
+    {"iota", IS_FINITE},
+    {"neg", KEEPS},
+    {"one_hot", IS_FINITE},
+    {"place", KEEPS_FINITE},
+    {"relu", KEEPS_FINITE},
+    {"reshape", KEEPS},
+    {"reverse", KEEPS},
+    {"section", KEEPS},
+    {"sign", KEEPS},
+    {"slice", KEEPS},
+    {"stop_gradient", KEEPS},
+    {"transpose", KEEPS},
+    {"unslice", KEEPS_FINITE},
+    {"where", CHOOSES},
 };
 
 static answer answer_of(const wg__op *op)
 {
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strcmp(rows[i].op, op->name) == 0)
-            return rows[i].answer;
+    size_t low = 0, high = sizeof rows / sizeof *rows;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        const int order = strcmp(rows[middle].op, op->name);
+        if (order == 0)
+            return rows[middle].answer;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
     return NOTHING;
 }
 

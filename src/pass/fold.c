@@ -183,7 +183,7 @@ static wg_var record(wg_tape *t, const wg_tensor *x)
 
 static bool replace(wg__copy *c, uint32_t id)
 {
-    const folder *f = c->user;
+    folder *f = c->user;
     uint32_t at = wg__facts_of(&f->facts, c->src)[id];
     if (at == WG__NONE || !worth_it(c->src, id, &f->values.data[at]) || wg_tape_status(c->dst))
         return false;
@@ -203,7 +203,7 @@ wg_status wg__pass_fold(wg__graph *g)
     wg_status status = f.failed ? wg__tape_no_memory(g->report) : WG_OK;
     if (!status && f.folded) {
         status = wg__graph_rewrite(g, replace, &f, false);
-        wg__graph_note(g, "fold", "computed %zu values", f.folded);
+        wg__graph_note(g, "fold", "computed %zu value%s", f.folded, f.folded == 1 ? "" : "s");
     }
     for (size_t i = 0; i < f.values.len; i++)
         wg_tensor_free(f.values.data[i].tensor);

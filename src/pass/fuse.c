@@ -272,7 +272,7 @@ static bool commit(joiner *j)
         if (!e->joins && e->bud != WG__NO_CLUSTER) {
             f->buds.data[e->bud].read = true;
             if (e->why)
-                wg__note(f, j->id, "reads %%%u from memory: %s", (unsigned)e->base, e->why);
+                wg__note_read(f, j->id, e->base, e->why);
         } else if (e->joins && bud == WG__NO_CLUSTER) {
             bud = e->bud;
         }
@@ -296,6 +296,37 @@ static bool commit(joiner *j)
     for (uint16_t k = 0; k < n->nout; k++)
         f->c->of[j->id + k] = bud;
     f->open[j->id] = j->opens;
+    return true;
+}
+
+/* The usual case of graphs of scalars: a scalar node whose operands are sources, or values of one and
+ * the same cluster of scalars, which it joins. False: it is another case. */
+static bool join_scalars(wg__fuser *f, uint32_t id, bool *good)
+{
+    const wg__clusters *c = f->c;
+    uint32_t into = WG__NO_CLUSTER, *at;
+    if (wg_shape_count(wg__type_at(f->t, id)->shape) != 1)
+        return false;
+    for (size_t k = 0; k < wg__reads(c, id); k++) {
+        const uint32_t base = wg__read_base(c, id, k);
+        uint32_t bud = c->of[base];
+        if (bud == WG__NO_CLUSTER)
+            continue;
+        bud = wg__bud_find(f, bud);
+        if (f->buds.data[bud].kind != WG__SCALARS || !f->open[base] ||
+            (into != WG__NO_CLUSTER && bud != into))
+            return false;
+        into = bud;
+    }
+    if (into == WG__NO_CLUSTER) {
+        *good = scalars_at(f, 0, &at);
+        into = *good && *at != WG__NO_CLUSTER ? wg__bud_find(f, *at) : WG__NO_CLUSTER;
+        if (into == WG__NO_CLUSTER || f->buds.data[into].depth > 0 ||
+            f->buds.data[into].kind != WG__SCALARS)
+            return false;
+    }
+    c->of[id] = into;
+    f->open[id] = true;
     return true;
 }
 
@@ -331,6 +362,11 @@ bool wg__fuse(wg__fuser *f)
                 return false;
             continue;
         }
+        bool good = true;
+        if (role == WG__MAP && join_scalars(f, i, &good))
+            continue;
+        if (!good)
+            return false;
         joiner j = {.f = f, .id = i, .role = role, .nedges = n->nin};
         if (role == WG__FOLD)
             join_fold(&j);

@@ -80,5 +80,7 @@ bool wg__order(wg__fuser *f, const wg__effects *e);
 bool wg__group(wg__clusters *c, const wg__effects *e);
 
 void wg__note(wg__fuser *f, uint32_t id, const char *format, ...) WG_PRINTF(3, 4);
+/* That `id` reads `from` from memory. */
+void wg__note_read(wg__fuser *f, uint32_t id, uint32_t from, const char *why);
 
 #endif

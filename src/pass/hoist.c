@@ -347,7 +347,8 @@ wg_status wg__pass_hoist(wg__graph *g)
     wg_status status = good ? WG_OK : wg__tape_no_memory(g->report);
     if (!status && any) {
         status = wg__graph_rewrite(g, rewrite, &h, false);
-        wg__graph_note(g, "hoist", "moved %zu values out of loops", h.count);
+        wg__graph_note(g, "hoist", "moved %zu value%s out of loops", h.count,
+                       h.count == 1 ? "" : "s");
     }
     for (size_t i = 0; i < h.to.len; i++)
         moved_free(&h.to.data[i], g->ctx);

@@ -28,8 +28,8 @@ bool wg__layout_make(const wg_tape *t, uint32_t id, const wg__layout *of, wg__la
     if (wg__is_view(t, id)) {
         uint32_t from = wg__operands(t, wg__node_at(t, id))[0];
         wg_attrs attrs = wg__attrs_of(t, id);
-        wg__layout made = {of[from].base, {0, {0}}};
-        if (wg__op_of(t, id)->def.view(&attrs, wg__type_at(t, from), &of[from].s, type, &made.s)) {
+        wg__layout made = {of->base, {0, {0}}};
+        if (wg__op_of(t, id)->def.view(&attrs, wg__type_at(t, from), &of->s, type, &made.s)) {
             *out = made;
             return true;
         }

@@ -15,8 +15,8 @@ typedef struct wg__layout {
 
 /* Whether node `id` may be a window of its operand: its op has a `view` hook. */
 bool wg__is_view(const wg_tape *t, uint32_t id);
-/* The layout of value `id`, given those of its operands (by id, already made): as a window of its
- * operand (true), or, for what is no view and where the hook refuses, itself, dense (false). */
+/* The layout of value `id`, given that of its operand: as a window of it (true), or, for what is no
+ * view (`of` may be NULL) and where the hook refuses, itself, dense (false). */
 bool wg__layout_make(const wg_tape *t, uint32_t id, const wg__layout *of, wg__layout *out);
 /* Row-major without gaps from s.offset on. */
 bool wg__layout_dense(const wg_type *type, const wg_strides *s);

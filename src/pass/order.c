@@ -137,7 +137,7 @@ static bool link_updates(sorter *s)
     }
     each_read(s, note_read);
     for (size_t i = 0; i < s->f->nroots; i++) {
-        uint32_t base = s->c->layout[s->f->roots[i]].base;
+        uint32_t base = wg__base_of(s->c, s->f->roots[i]);
         s->c->stored[base] |= s->c->of[base] != WG__NO_CLUSTER;
     }
     for (size_t e = 0; e < s->e->n; e++) {
@@ -146,7 +146,7 @@ static bool link_updates(sorter *s)
             s->key[update] = deepest + 1;
         s->c->scratch[s->e->params[e]] = (uint32_t)e;
     }
-    return each_read(s, add_soft);
+    return !s->e->n || each_read(s, add_soft);
 }
 
 /* ---- the search ---------------------------------------------------------------------------------------- */
@@ -270,7 +270,7 @@ static void check_updates(sorter *s)
     const wg__clusters *c = s->c;
     for (size_t e = 0; e < s->e->n; e++) {
         uint32_t value = s->e->values[e];
-        bool good = c->of[value] != WG__NO_CLUSTER && c->layout[value].base == value;
+        bool good = c->of[value] != WG__NO_CLUSTER && wg__base_of(c, value) == value;
         if (good) {
             const wg__cluster *at = &c->list.data[c->of[value]];
             wg_shape own = wg__squeeze(&wg__type_at(c->tape, value)->shape, NULL);
@@ -280,11 +280,12 @@ static void check_updates(sorter *s)
         s->e->in_place[e] = good;
     }
     for (size_t i = 0; i < s->f->nroots; i++) {
-        uint32_t e = c->scratch[c->layout[s->f->roots[i]].base];
+        uint32_t e = c->scratch[wg__base_of(c, s->f->roots[i])];
         if (e != WG__NONE)
             s->e->in_place[e] = false;
     }
-    each_read(s, check_read);
+    if (s->e->n)
+        each_read(s, check_read);
     for (size_t e = 0; e < s->e->n; e++)
         c->scratch[s->e->params[e]] = WG__NONE;
     for (size_t e = 0; e < s->e->n; e++) { /* one value for two params goes to the first */
@@ -321,14 +322,14 @@ static bool may_fail(const sorter *s, uint32_t cluster)
 static bool search_roots(sorter *s)
 {
     for (size_t i = 0; i < s->f->nroots - s->e->n; i++)
-        if (!search(s, s->c->of[s->c->layout[s->f->roots[i]].base]))
+        if (!search(s, s->c->of[wg__base_of(s->c, s->f->roots[i])]))
             return false;
     for (uint32_t i = 0; i < s->count && s->e->n; i++)
         if (!s->state[i] && may_fail(s, i) && !search(s, i))
             return false;
     for (int late = 0; late < 2; late++)
         for (size_t e = 0; e < s->e->n; e++) {
-            uint32_t cluster = s->c->of[s->c->layout[s->e->values[e]].base];
+            uint32_t cluster = s->c->of[wg__base_of(s->c, s->e->values[e])];
             if (is_late(s, cluster) == late && !search(s, cluster))
                 return false;
         }

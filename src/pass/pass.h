@@ -44,6 +44,7 @@ typedef struct wg__pass {
     wg__pass_fn run;
     int level;   /* the least level of an executor that it runs for */
     bool repeat; /* neighbours with `repeat` run in turn while one of them finds something */
+    bool once;   /* what it leaves behind has nothing more for it */
     const char *help;
 } wg__pass;
 extern const wg__pass wg__passes[];
@@ -90,12 +91,14 @@ wg_status wg__expand_all(wg__graph *g, const char *pass, wg__expands_fn expands)
 typedef struct wg__facts {
     wg__pool tapes;
     WG__VEC(uint32_t *) of; /* by index in tapes: one per id, at first WG__NONE */
+    const wg_tape *last;    /* whom wg__facts_of was asked about last, and what it said */
+    uint32_t *last_of;
 } wg__facts;
 /* False: out of memory; to be freed in any case. */
 bool wg__facts_make(wg__facts *f, const wg__graph *g);
 void wg__facts_free(wg__facts *f);
 /* Those of a tape of the graph. */
-uint32_t *wg__facts_of(const wg__facts *f, const wg_tape *t);
+uint32_t *wg__facts_of(wg__facts *f, const wg_tape *t);
 
 /* ---- what passes may take for granted ----------------------------------------------------------- */
 

@@ -5,21 +5,21 @@
 
 /* clang-format off */
 const wg__pass wg__passes[] = {
-    {"expand",  wg__pass_expand,  0, false, "replaces composite ops by what they stand for"},
-    {"lower",   wg__pass_lower,   1, false, "replaces ops such as softmax by ops that can be fused"},
-    {"dce",     wg__pass_dce,     1, false, "drops what nothing needs"},
-    {"fold",    wg__pass_fold,    1, true,  "computes what depends on constants alone"},
-    {"cse",     wg__pass_cse,     1, true,  "computes equal values once"},
-    {"algebra", wg__pass_algebra, 1, true,  "simplifies by the rules of a table"},
-    {"hoist",   wg__pass_hoist,   1, true,  "moves what is the same in all steps out of loops"},
-    {"canon",   wg__pass_canon,   0, false, "drops what nothing needs; numbers depth-first from the outputs"},
+    {"expand",  wg__pass_expand,  0, false, false, "replaces composite ops by what they stand for"},
+    {"lower",   wg__pass_lower,   1, false, false, "replaces ops such as softmax by ops that can be fused"},
+    {"dce",     wg__pass_dce,     1, false, false, "drops what nothing needs"},
+    {"fold",    wg__pass_fold,    1, true,  true,  "computes what depends on constants alone"},
+    {"cse",     wg__pass_cse,     1, true,  true,  "computes equal values once"},
+    {"algebra", wg__pass_algebra, 1, true,  false, "simplifies by the rules of a table"},
+    {"hoist",   wg__pass_hoist,   1, true,  false, "moves what is the same in all steps out of loops"},
+    {"canon",   wg__pass_canon,   0, false, false, "drops what nothing needs; numbers depth-first from the outputs"},
 };
 /* clang-format on */
 const size_t wg__pass_count = sizeof wg__passes / sizeof *wg__passes;
 
 /* Rounds of neighbours that repeat: each rule of algebra applies along whole chains in one round, so
  * that few are ever needed. */
-enum { MAX_ROUNDS = 8 };
+enum { MAX_ROUNDS = 8, MAX_TURNS = 8 };
 
 void wg__graph_free(wg__graph *g)
 {
@@ -135,9 +135,13 @@ void wg__facts_free(wg__facts *f)
     wg__pool_free(&f->tapes);
 }
 
-uint32_t *wg__facts_of(const wg__facts *f, const wg_tape *t)
+uint32_t *wg__facts_of(wg__facts *f, const wg_tape *t)
 {
-    return f->of.data[wg__pool_find(&f->tapes, &t, sizeof t) - 1];
+    if (f->last != t) {
+        f->last = t;
+        f->last_of = f->of.data[wg__pool_find(&f->tapes, &t, sizeof t) - 1];
+    }
+    return f->last_of;
 }
 
 /* ---- what passes may take for granted -------------------------------------------------------------- */
@@ -162,16 +166,25 @@ static wg_status run_pass(wg__graph *g, const wg__pass *pass, int level, bool ve
     return status == WG_OK && verify ? verify_after(g, pass) : status;
 }
 
-/* One after the other, again while the last round has found something. */
+/* One after the other, again while there is something new for one of them. */
 static wg_status run_in_turn(wg__graph *g, const wg__pass *first, size_t count, int level,
                              bool verify)
 {
     wg_status status = WG_OK;
-    size_t before = SIZE_MAX;
-    for (int round = 0; round < MAX_ROUNDS && g->rewrites != before && !status; round++) {
-        before = g->rewrites;
-        for (size_t i = 0; i < count && !status; i++)
+    size_t seen[MAX_TURNS]; /* by pass: the rewrites so far of the graph that has nothing for it */
+    bool any = true;
+    for (size_t i = 0; i < count; i++)
+        seen[i] = SIZE_MAX;
+    for (int round = 0; round < MAX_ROUNDS && any; round++) {
+        any = false;
+        for (size_t i = 0; i < count && !status; i++) {
+            const size_t before = g->rewrites;
+            if (seen[i] == before)
+                continue;
             status = run_pass(g, &first[i], level, verify);
+            seen[i] = first[i].once || g->rewrites == before ? g->rewrites : SIZE_MAX;
+            any |= g->rewrites != before;
+        }
     }
     return status;
 }
@@ -180,7 +193,8 @@ wg_status wg__pipeline(wg__graph *g, int level, bool verify)
 {
     wg_status status = WG_OK;
     for (size_t i = 0, n = 1; i < wg__pass_count && status == WG_OK; i += n, n = 1) {
-        while (wg__passes[i].repeat && i + n < wg__pass_count && wg__passes[i + n].repeat)
+        while (wg__passes[i].repeat && i + n < wg__pass_count && wg__passes[i + n].repeat &&
+               n < MAX_TURNS)
             n++;
         status = n > 1 ? run_in_turn(g, &wg__passes[i], n, level, verify)
                        : run_pass(g, &wg__passes[i], level, verify);

@@ -10,13 +10,24 @@ typedef struct finder {
     const wg_tape *t;
     bool *marked; /* by id: must be dense in memory */
     bool again;   /* a new mark */
+    bool failed;  /* out of memory */
 } finder;
+
+const wg__layout *wg__layout_of(const wg__clusters *c, uint32_t id, wg__layout *room)
+{
+    if (c->view[id])
+        return &c->views.data[c->view[id] - 1];
+    *room = (wg__layout){id, wg__dense_strides(wg__type_at(c->tape, id))};
+    return room;
+}
 
 const wg__layout *wg__read_layout(const wg__clusters *c, uint32_t id, size_t k, wg__layout *room)
 {
-    if (c->role[id] == WG__COPY && wg__layout_make(c->tape, id, c->layout, room))
+    wg__layout of;
+    const uint32_t in = wg__operands(c->tape, wg__node_at(c->tape, id))[k];
+    if (c->role[id] == WG__COPY && wg__layout_make(c->tape, id, wg__layout_of(c, in, &of), room))
         return room;
-    return &c->layout[wg__operands(c->tape, wg__node_at(c->tape, id))[k]];
+    return wg__layout_of(c, in, room);
 }
 
 wg__fold wg__fold_kind(const wg_tape *t, uint32_t id, int *k)
@@ -70,17 +81,18 @@ static void set_mark(finder *r, uint32_t id)
 /* Value `id` must be dense in memory. */
 static void need_dense(finder *r, uint32_t id)
 {
-    const wg__layout *l = &r->c->layout[id];
-    if (!wg__layout_dense(wg__type_at(r->t, id), &l->s))
+    const uint32_t base = wg__base_of(r->c, id);
+    wg__layout room;
+    if (base != id && !wg__layout_dense(wg__type_at(r->t, id), &wg__layout_of(r->c, id, &room)->s))
         set_mark(r, id);
-    else if (r->c->role[l->base] == WG__INDEX)
-        set_mark(r, l->base);
+    else if (r->c->role[base] == WG__INDEX)
+        set_mark(r, base);
 }
 
 /* Value `id` may lie by any strides, but in memory. */
 static void need_memory(finder *r, uint32_t id)
 {
-    uint32_t base = r->c->layout[id].base;
+    uint32_t base = wg__base_of(r->c, id);
     if (r->c->role[base] == WG__INDEX)
         set_mark(r, base);
 }
@@ -185,7 +197,8 @@ static void check_fold(finder *r, uint32_t id)
     uint32_t x = wg__operands(r->t, wg__node_at(r->t, id))[0];
     const wg_type *type = wg__type_at(r->t, x);
     wg_shape space = wg__squeeze(&type->shape, NULL);
-    wg_strides s = wg__strides_over(&r->c->layout[x].s, &type->shape, &type->shape);
+    wg__layout room;
+    wg_strides s = wg__strides_over(&wg__layout_of(r->c, x, &room)->s, &type->shape, &type->shape);
     int k;
     wg__fold_kind(r->t, id, &k);
     if (wg__merged_axes(&space, &s) < k)
@@ -197,14 +210,15 @@ static void check_operands(finder *r, uint32_t id)
     const wg__node *n = wg__node_at(r->t, id);
     const uint32_t *in = wg__operands(r->t, n);
     wg__role role = r->c->role[id];
+    wg__layout room;
     for (uint16_t k = 0; k < n->nin; k++) {
         if (role == WG__RUN)
             need_dense(r, in[k]);
         else if (role == WG__TIMES || role == WG__TAKE || role == WG__PICK ||
                  wg_shape_count(wg__type_at(r->t, id)->shape) <= 1)
             need_memory(r, in[k]);
-        else
-            check_index(r, &r->c->layout[in[k]], wg__type_at(r->t, in[k]),
+        else if (r->c->role[wg__base_of(r->c, in[k])] == WG__INDEX)
+            check_index(r, wg__layout_of(r->c, in[k], &room), wg__type_at(r->t, in[k]),
                         wg__operand_shape(r->c, id, k));
     }
     if (role == WG__FOLD)
@@ -214,26 +228,25 @@ static void check_operands(finder *r, uint32_t id)
 /* A view is an alias, or, when marked and not dense, a copy of what it looks at. */
 static void make_view(finder *r, uint32_t id)
 {
-    wg__layout l;
+    wg__layout l, room;
     const wg_type *type = wg__type_at(r->t, id);
-    wg__layout *own = &r->c->layout[id];
-    if (!wg__layout_make(r->t, id, r->c->layout, &l)) {
+    const uint32_t from = wg__operands(r->t, wg__node_at(r->t, id))[0];
+    const wg__layout *of = wg__layout_of(r->c, from, &room);
+    if (!wg__layout_make(r->t, id, of, &l)) {
         /* the hook takes a dense operand at least: the operand is copied first */
-        uint32_t from = wg__operands(r->t, wg__node_at(r->t, id))[0];
-        bool strided = !wg__layout_dense(wg__type_at(r->t, from), &r->c->layout[from].s);
+        bool strided = !wg__layout_dense(wg__type_at(r->t, from), &of->s);
         if (strided)
             set_mark(r, from);
         r->c->role[id] = WG__RUN;
-        *own = l;
         if (!strided)
             need_dense(r, from);
     } else if (r->marked[id] && !wg__layout_dense(type, &l.s)) {
         r->c->role[id] = WG__COPY;
-        *own = (wg__layout){id, wg__dense_strides(type)};
         check_index(r, &l, type, &type->shape);
     } else {
         r->c->role[id] = WG__ALIAS;
-        *own = l;
+        r->failed |= !wg__vec_push(r->c->ctx, &r->c->views, l);
+        r->c->view[id] = r->failed ? 0 : (uint32_t)r->c->views.len;
         if (r->marked[id])
             need_dense(r, id);
     }
@@ -242,7 +255,7 @@ static void make_view(finder *r, uint32_t id)
 static void make_role(finder *r, uint32_t id)
 {
     wg__clusters *c = r->c;
-    c->layout[id] = (wg__layout){id, wg__dense_strides(wg__type_at(r->t, id))};
+    c->view[id] = 0;
     if (wg__node_at(r->t, id)->out != 0)
         return;
     if (wg__is_view(r->t, id)) {
@@ -275,18 +288,20 @@ bool wg__find_roles(wg__fuser *f)
 {
     const wg_tape *t = f->t;
     size_t len = t->nodes.len;
-    finder r = {f, f->c, t, wg__calloc(f->c->ctx, len, sizeof(bool)), true};
+    finder r = {f, f->c, t, wg__calloc(f->c->ctx, len, sizeof(bool)), true, false};
     bool *needed = wg__calloc(f->c->ctx, len, sizeof(bool));
     bool good = r.marked && needed;
     if (good)
         find_needed(f, needed);
     while (good && r.again) {
         r.again = false;
+        r.c->views.len = 0;
         for (uint32_t i = 0; i < len; i++)
             if (needed[wg__head(t, i)])
                 make_role(&r, i);
         for (size_t i = 0; i < f->nroots; i++)
             need_dense(&r, f->roots[i]);
+        good = !r.failed;
     }
     wg__free(f->c->ctx, r.marked);
     wg__free(f->c->ctx, needed);

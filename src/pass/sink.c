@@ -34,7 +34,7 @@ static void look_outside(sinker *s)
 {
     const wg__clusters *c = s->c;
     for (size_t i = 0; i < s->f->nroots; i++)
-        s->seen[c->layout[s->f->roots[i]].base].outside = true;
+        s->seen[wg__base_of(c, s->f->roots[i])].outside = true;
     for (uint32_t id = 0; id < c->tape->nodes.len; id++) {
         s->seen[id].bud = WG__NO_CLUSTER;
         if (c->role[id] < WG__RUN)
@@ -111,7 +111,7 @@ static bool collect(sinker *s, uint32_t id, uint32_t own)
             return false;
         for (size_t k = 0; k < wg__reads(c, at); k++) {
             uint32_t in = wg__operands(c->tape, wg__node_at(c->tape, at))[k];
-            uint32_t base = c->layout[in].base;
+            uint32_t base = wg__base_of(c, in);
             if (!is_computed(c, base) || wg__bud_find(s->f, c->of[base]) != own ||
                 s->seen[base].outside)
                 continue;
@@ -144,7 +144,8 @@ static bool fits(sinker *s, wg__bud *b)
         one.space = wg__squeeze(shape, NULL);
         for (size_t k = 0; k < wg__reads(c, at) && good; k++) {
             uint32_t in = wg__operands(c->tape, wg__node_at(c->tape, at))[k];
-            const wg__layout *l = &c->layout[in];
+            wg__layout room;
+            const wg__layout *l = wg__layout_of(c, in, &room);
             bool inside = false;
             for (size_t m = 0; m < s->len; m++)
                 inside |= s->chain[m] == l->base;
@@ -180,12 +181,17 @@ void wg__sink(wg__fuser *f)
 {
     sinker s = {.f = f, .c = f->c};
     size_t len = f->t->nodes.len;
+    bool any = false; /* scalars alone stay where they are */
+    for (size_t i = 0; i < f->buds.len && !any; i++)
+        any = f->buds.data[i].kind == WG__LOOP || f->buds.data[i].kind == WG__PRODUCT;
+    if (!any)
+        return;
     s.seen = wg__calloc(f->c->ctx, len, sizeof *s.seen);
     if (!s.seen)
         return; /* all stays as it is */
     look_outside(&s);
     for (size_t i = 0; i < f->nroots; i++)
-        s.seen[f->c->layout[f->roots[i]].base].bud = MANY;
+        s.seen[wg__base_of(f->c, f->roots[i])].bud = MANY;
     for (size_t i = len; i-- > 0;) {
         uint32_t id = (uint32_t)i;
         if (f->c->role[id] < WG__RUN)

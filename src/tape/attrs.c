@@ -320,16 +320,6 @@ bool wg__attrs_build(wg_tape *t, const wg__op *op, const wg_attr *attrs, size_t 
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-wg_attrs wg__attrs_of(const wg_tape *t, uint32_t id)
-{
-    const wg__node *n = wg__node_at(t, id);
-    wg_attrs a = {t, wg__op_of(t, id), NULL, 0};
-    a.slots = wg__pool_get(&t->attrs, n->attrs, &a.size);
-    if (!n->attrs)
-        a.slots = NULL;
-    return a;
-}
-
 const void *wg__slot_list(const wg_attrs *a, const wg__slot *slot)
 {
     return (const char *)a->slots + slot->v.offset;

@@ -12,79 +12,6 @@ uint32_t *wg__copy_map(wg_ctx *ctx, const wg_tape *src)
     return map;
 }
 
-/* ---- the order ------------------------------------------------------------------------------------ */
-
-/* Marks what the roots need, in one backward sweep. */
-static void mark_needed(const wg__copy *c, bool *needed)
-{
-    for (size_t i = 0; i < c->nroots; i++)
-        needed[wg__head(c->src, c->roots[i])] = true;
-    for (size_t id = c->src->nodes.len; id-- > 0;) {
-        const wg__node *n = wg__node_at(c->src, (uint32_t)id);
-        if (n->out)
-            continue;
-        needed[id] |= c->all;
-        if (!needed[id] || c->map[id] != WG__NONE)
-            continue;
-        const uint32_t *in = wg__operands(c->src, n);
-        for (uint16_t k = 0; k < n->nin; k++)
-            needed[wg__head(c->src, in[k])] = true;
-    }
-}
-
-typedef struct frame {
-    uint32_t id, next; /* the operand to visit next */
-} frame;
-
-/* Appends the nodes below `root` to `order`, operands first. done marks those already there. */
-static void visit(const wg__copy *c, uint32_t root, bool *done, uint32_t *order, size_t *n,
-                  frame *stack)
-{
-    size_t top = 0;
-    root = wg__head(c->src, root);
-    if (done[root] || c->map[root] != WG__NONE)
-        return;
-    done[root] = true;
-    stack[top++] = (frame){root, 0};
-    while (top) {
-        frame *f = &stack[top - 1];
-        const wg__node *node = wg__node_at(c->src, f->id);
-        if (f->next == node->nin) {
-            order[(*n)++] = f->id;
-            top--;
-            continue;
-        }
-        uint32_t in = wg__head(c->src, wg__operands(c->src, node)[f->next++]);
-        if (!done[in] && c->map[in] == WG__NONE) {
-            done[in] = true;
-            stack[top++] = (frame){in, 0};
-        }
-    }
-}
-
-/* Fills `order` with the heads to copy; returns how many, or SIZE_MAX when memory is out. */
-static size_t make_order(const wg__copy *c, uint32_t *order)
-{
-    wg_ctx *ctx = c->dst->ctx;
-    size_t n = 0, len = c->src->nodes.len;
-    bool *seen = wg__calloc(ctx, len + 1, sizeof *seen);
-    frame *stack = c->depth_first ? wg__calloc(ctx, len + 1, sizeof *stack) : NULL;
-    if (!seen || (c->depth_first && !stack)) {
-        n = SIZE_MAX;
-    } else if (c->depth_first) {
-        for (size_t i = 0; i < c->nroots; i++)
-            visit(c, c->roots[i], seen, order, &n, stack);
-    } else {
-        mark_needed(c, seen);
-        for (size_t id = 0; id < len; id++)
-            if (seen[id] && c->map[id] == WG__NONE)
-                order[n++] = (uint32_t)id;
-    }
-    wg__free(ctx, seen);
-    wg__free(ctx, stack);
-    return n;
-}
-
 /* ---- one node ------------------------------------------------------------------------------------- */
 
 static bool resize_shape(wg__copy *c, wg_shape *shape)
@@ -295,21 +222,121 @@ static bool copy_names(wg__copy *c, uint32_t id)
     return true;
 }
 
+/* ---- what nodes share ----------------------------------------------------------------------------- */
+
+/* Interned things of src on dst, brought over once each: by id there (0: not yet). */
+typedef struct imports {
+    uint32_t *types, *attrs, *strings, *scopes, *memory;
+} imports;
+
+static bool imports_make(imports *m, const wg__copy *c)
+{
+    const wg_tape *src = c->src;
+    size_t types = src->types.entries.len + 1, attrs = src->attrs.entries.len + 1,
+           strings = src->strings.entries.len + 1, scopes = src->scopes.entries.len + 1;
+    m->memory = wg__calloc(c->dst->ctx, types + attrs + strings + scopes, sizeof *m->memory);
+    m->types = m->memory;
+    m->attrs = m->types + types;
+    m->strings = m->attrs + attrs;
+    m->scopes = m->strings + strings;
+    return m->memory != NULL;
+}
+
+static uint32_t scope_of(wg__copy *c, imports *m, uint32_t scope)
+{
+    if (!scope)
+        return c->dst->scope;
+    if (!m->scopes[scope])
+        m->scopes[scope] = wg__scope_import(c->dst, c->src, scope);
+    return m->scopes[scope];
+}
+
+static uint32_t type_of(wg__copy *c, imports *m, uint32_t id)
+{
+    uint32_t *to = &m->types[wg__node_at(c->src, id)->type];
+    if (!*to)
+        *to = wg__intern_type(c->dst, wg__type_at(c->src, id));
+    return *to;
+}
+
+static uint32_t string_of(wg__copy *c, imports *m, uint32_t name)
+{
+    if (name && !m->strings[name])
+        m->strings[name] = wg__intern_string(c->dst, wg__text(c->src, name));
+    return m->strings[name];
+}
+
+/* Attributes `from` of node `id`, which mean the same on any tape; false: they hold a sub-tape, or
+ * after an error. */
+static bool attrs_of(wg__copy *c, imports *m, uint32_t id, uint32_t from, uint32_t *to)
+{
+    *to = m->attrs[from];
+    if (*to || !from)
+        return true;
+    const wg__sig *sig = &wg__op_of(c->src, id)->sig;
+    for (size_t i = 0; i < sig->nattrs; i++)
+        if (sig->attrs[i].kind == WG_ATTR_FN)
+            return false;
+    if (!import_attrs(c, id, -1, to))
+        return false;
+    m->attrs[from] = *to;
+    return true;
+}
+
+/* The usual case, without a look at what the node is: entry by entry. False: it is another case. */
+static bool copy_plain(wg__copy *c, imports *m, uint32_t id)
+{
+    wg_tape *dst = c->dst;
+    wg__node n = *wg__node_at(c->src, id);
+    const bool listed = n.op == WG__OP_INPUT || n.op == WG__OP_PARAM || n.op == WG__OP_CONST;
+    if (c->resize || dst->closed || listed || dst->nodes.len + n.nout >= WG__NONE ||
+        dst->operands.len + n.nin >= WG__NONE || !attrs_of(c, m, id, n.attrs, &n.attrs) ||
+        !wg__vec_reserve(dst->ctx, &dst->nodes, n.nout) ||
+        (n.nin > 2 && !wg__vec_reserve(dst->ctx, &dst->operands, n.nin)))
+        return false;
+    const uint32_t *from = wg__operands(c->src, wg__node_at(c->src, id));
+    uint32_t *in = n.u.in;
+    if (n.nin > 2) {
+        n.u.offset = (uint32_t)dst->operands.len;
+        in = dst->operands.data + dst->operands.len;
+        dst->operands.len += n.nin;
+    }
+    for (uint16_t k = 0; k < n.nin; k++)
+        in[k] = c->map[from[k]];
+    n.scope = dst->scope;
+    n.origin = dst->origin;
+    n.gen = dst->gen;
+    const uint32_t to = (uint32_t)dst->nodes.len;
+    for (n.out = 0; n.out < n.nout; n.out++) {
+        const uint32_t name = wg__node_at(c->src, id + n.out)->name;
+        n.type = type_of(c, m, id + n.out);
+        n.name = string_of(c, m, name);
+        if (!n.type || (name && !n.name)) {
+            dst->nodes.len = to;
+            return false; /* the slow way tells */
+        }
+        dst->nodes.data[dst->nodes.len++] = n;
+        c->map[id + n.out] = to + n.out;
+    }
+    return true;
+}
+
 /* Copies, or rewrites, one node under its own scope and origin. */
-static bool copy_node(wg__copy *c, uint32_t id)
+static bool copy_node(wg__copy *c, imports *m, uint32_t id)
 {
     wg_tape *dst = c->dst;
     const wg__node *n = wg__node_at(c->src, id);
     uint32_t scope = dst->scope, origin = dst->origin;
-    uint32_t import = wg__scope_import(dst, c->src, n->scope);
+    uint32_t import = scope_of(c, m, n->scope);
     if (n->scope && !import)
         return false;
     dst->scope = import;
     uint32_t from = n->origin ? c->map[n->origin - 1] : WG__NONE;
     if (from != WG__NONE)
         dst->origin = from + 1;
-    bool good = true;
-    if (!c->rewrite || !c->rewrite(c, id)) {
+    bool rewritten = c->rewrite && c->rewrite(c, id), good = true;
+    bool plain = !rewritten && !wg_tape_status(dst) && copy_plain(c, m, id);
+    if (!rewritten && !plain) {
         bool source = wg__op_of(c->src, id)->def.flags & WG_OP_SOURCE;
         uint32_t copy = wg_tape_status(dst) ? WG__NONE
                         : source            ? copy_source(c, id)
@@ -320,20 +347,95 @@ static bool copy_node(wg__copy *c, uint32_t id)
     }
     dst->scope = scope;
     dst->origin = origin;
-    return good && copy_names(c, id);
+    return good && (plain || copy_names(c, id));
+}
+
+/* ---- the order ------------------------------------------------------------------------------------ */
+
+/* Marks what is to be copied, in one backward sweep. */
+static void mark_needed(const wg__copy *c, bool *needed)
+{
+    for (size_t i = 0; i < c->nroots; i++)
+        needed[wg__head(c->src, c->roots[i])] = true;
+    for (size_t id = c->src->nodes.len; id-- > 0;) {
+        const wg__node *n = wg__node_at(c->src, (uint32_t)id);
+        if (n->out)
+            continue;
+        needed[id] = (needed[id] || c->all) && c->map[id] == WG__NONE;
+        if (!needed[id])
+            continue;
+        const uint32_t *in = wg__operands(c->src, n);
+        for (uint16_t k = 0; k < n->nin; k++)
+            needed[wg__head(c->src, in[k])] = true;
+    }
+}
+
+typedef struct frame {
+    uint32_t id, next; /* the operand to visit next */
+} frame;
+
+typedef WG__VEC(frame) frames;
+
+/* Copies what is below `root`, operands first. done marks what is copied or on the stack. */
+static bool visit(wg__copy *c, imports *m, uint32_t root, bool *done, frames *stack)
+{
+    wg_ctx *ctx = c->dst->ctx;
+    root = wg__head(c->src, root);
+    if (done[root] || c->map[root] != WG__NONE)
+        return true;
+    done[root] = true;
+    if (!wg__vec_push(ctx, stack, ((frame){root, 0})))
+        return wg__tape_no_memory(c->dst), false;
+    while (stack->len) {
+        frame *f = &stack->data[stack->len - 1];
+        const wg__node *node = wg__node_at(c->src, f->id);
+        if (f->next == node->nin) {
+            if (!copy_node(c, m, f->id))
+                return false;
+            stack->len--;
+            continue;
+        }
+        uint32_t in = wg__head(c->src, wg__operands(c->src, node)[f->next++]);
+        if (done[in] || c->map[in] != WG__NONE)
+            continue;
+        done[in] = true;
+        if (!wg__vec_push(ctx, stack, ((frame){in, 0})))
+            return wg__tape_no_memory(c->dst), false;
+    }
+    return true;
+}
+
+static bool copy_depth_first(wg__copy *c, imports *m, bool *done)
+{
+    frames stack = {NULL, 0, 0};
+    bool good = true;
+    for (size_t i = 0; good && i < c->nroots; i++)
+        good = visit(c, m, c->roots[i], done, &stack);
+    wg__vec_free(c->dst->ctx, &stack);
+    return good;
+}
+
+static bool copy_ascending(wg__copy *c, imports *m, bool *needed)
+{
+    bool good = true;
+    mark_needed(c, needed);
+    for (size_t id = 0, len = c->src->nodes.len; good && id < len; id++)
+        good = !needed[id] || copy_node(c, m, (uint32_t)id);
+    return good;
 }
 
 static bool copy_in_order(wg__copy *c)
 {
     wg_ctx *ctx = c->dst->ctx;
-    uint32_t *order = wg__alloc(ctx, (c->src->nodes.len + 1) * sizeof *order);
-    size_t n = order ? make_order(c, order) : SIZE_MAX;
-    bool good = n != SIZE_MAX;
+    imports m;
+    bool *seen = wg__calloc(ctx, c->src->nodes.len + 1, sizeof *seen);
+    bool good = imports_make(&m, c) && seen;
     if (!good)
         wg__tape_no_memory(c->dst);
-    for (size_t i = 0; good && i < n; i++)
-        good = copy_node(c, order[i]);
-    wg__free(ctx, order);
+    else
+        good = c->depth_first ? copy_depth_first(c, &m, seen) : copy_ascending(c, &m, seen);
+    wg__free(ctx, seen);
+    wg__free(ctx, m.memory);
     return good;
 }
 
@@ -353,118 +455,4 @@ wg_status wg__copy_nodes(wg__copy *c)
         c->copied = NULL;
     }
     return good ? WG_OK : wg_tape_status(c->dst) ? wg_tape_status(c->dst) : WG_INTERNAL;
-}
-
-/* ---- whole bodies --------------------------------------------------------------------------------- */
-
-wg__fn *wg__fn_copy(wg_tape *parent, const wg__fn *fn, const wg__copy *rules)
-{
-    wg_ctx *ctx = parent->ctx;
-    const wg_tape *src = fn->body;
-    size_t nroots = src->inputs.len + fn->nouts;
-    wg__copy c = *rules;
-    wg__fn *copy = wg__calloc(ctx, 1, sizeof *copy);
-    uint32_t *roots = wg__calloc(ctx, nroots + 1, sizeof *roots);
-    uint32_t *outs = wg__calloc(ctx, fn->nouts + 1, sizeof *outs);
-    c.dst = wg__tape_new_sub(parent, ctx, src->name);
-    c.src = src;
-    c.map = wg__copy_map(ctx, src);
-    c.roots = roots;
-    c.nroots = nroots;
-    if (!copy || !roots || !outs || !c.dst || !c.map) {
-        wg__tape_no_memory(parent);
-        goto failed;
-    }
-    for (size_t i = 0; i < nroots; i++) /* inputs first: a body's interface is never dead */
-        roots[i] = i < src->inputs.len ? src->inputs.data[i] : fn->outs[i - src->inputs.len];
-    if (wg__copy_nodes(&c))
-        goto failed;
-    for (uint32_t i = 0; i < fn->nouts; i++)
-        outs[i] = c.map[fn->outs[i]];
-    wg__free(ctx, c.map);
-    wg__free(ctx, roots);
-    c.dst->closed = true;
-    atomic_init(&copy->refs, 1);
-    copy->body = c.dst;
-    copy->outs = outs;
-    copy->nouts = fn->nouts;
-    return copy;
-failed:
-    wg__tape_destroy(c.dst);
-    wg__free(ctx, c.map);
-    wg__free(ctx, outs);
-    wg__free(ctx, roots);
-    wg__free(ctx, copy);
-    return NULL;
-}
-
-static wg_status check_operands(wg_tape *t, const wg__fn *f, const wg_var *ins, size_t nins,
-                                const bool *used)
-{
-    const char *name = f->body->name ? f->body->name : "";
-    if (nins != f->body->inputs.len)
-        return wg__tape_fail(t, WG_INVALID, "inline: \"%s\" takes %zu operands, not %zu", name,
-                             f->body->inputs.len, nins);
-    for (size_t i = 0; i < nins; i++) {
-        uint32_t input = f->body->inputs.data[i];
-        wg_type type = wg_typeof(ins[i]);
-        if ((used[i] || !wg_is_none(ins[i])) && !wg__type_equal(&type, wg__type_at(f->body, input)))
-            return wg__tape_fail(t, WG_SHAPE,
-                                 "inline: operand %zu has another type than input \"%s\" of \"%s\"",
-                                 i, wg__text(f->body, wg__node_at(f->body, input)->name), name);
-    }
-    return WG_OK;
-}
-
-wg_status wg__inline_fn(wg_tape *t, const wg__fn *f, const wg_var *ins, size_t nins, wg_var *outs,
-                        size_t max_outs)
-{
-    wg__copy c = {
-        t,    f->body, wg__copy_map(t->ctx, f->body), f->outs, f->nouts, false, false, NULL, NULL,
-        NULL, NULL};
-    bool *used = wg__calloc(t->ctx, f->body->inputs.len + 1, sizeof *used);
-    wg_status status = c.map && used && !wg__fn_uses(f, used) ? WG_OK : wg__tape_no_memory(t);
-    if (!status)
-        status = check_operands(t, f, ins, nins, used);
-    for (size_t i = 0; !status && i < nins; i++) {
-        if (wg_is_none(ins[i]))
-            continue;
-        uint32_t id = wg__resolve(t, ins[i], "inline");
-        c.map[f->body->inputs.data[i]] = id;
-        status = id == WG__NONE ? WG_INVALID : WG_OK;
-    }
-    if (!status)
-        status = wg__copy_nodes(&c);
-    for (size_t i = 0; i < max_outs; i++)
-        outs[i] = status || i >= f->nouts ? wg__invalid() : wg__var(t, c.map[f->outs[i]]);
-    wg__free(t->ctx, c.map);
-    wg__free(t->ctx, used);
-    return status;
-}
-
-wg_status wg_inline(wg_tape *t, wg_fn fn, const wg_var *ins, size_t nins, wg_var *outs,
-                    size_t max_outs)
-{
-    wg__fn *f = wg__fn_get(fn);
-    if (f && t && f->body->ctx != t->ctx)
-        f = NULL;
-    size_t n = f ? f->body->inputs.len : 0;
-    wg_var *all = t && f ? wg__calloc(t->ctx, nins + n + 1, sizeof *all) : NULL;
-    if (!all) {
-        for (size_t i = 0; i < max_outs; i++)
-            outs[i] = wg__invalid();
-        return f && t
-                   ? wg__tape_no_memory(t)
-                   : wg__tape_fail(t, WG_STALE,
-                                   "inline: the sub-tape is invalid, stale or of another context");
-    }
-    for (size_t i = 0; i < nins; i++)
-        all[i] =
-            wg__is_literal(ins[i]) && i < n
-                ? wg__materialise(t, ins[i], wg__type_at(f->body, f->body->inputs.data[i])->dtype)
-                : ins[i];
-    size_t ncap = nins < n ? wg_fn_captures(fn, n, all + nins) : 0;
-    wg_status status = wg__inline_fn(t, f, all, nins + ncap, outs, max_outs);
-    wg__free(t->ctx, all);
-    return status;
 }

@@ -2,6 +2,7 @@
 
 libwg_la_SOURCES += \
     src/tape/attrs.c \
+    src/tape/contract.c \
     src/tape/copy.c \
     src/tape/equal.c \
     src/tape/fn.c \
@@ -9,6 +10,7 @@ libwg_la_SOURCES += \
     src/tape/infer.h \
     src/tape/init_kinds.c \
     src/tape/init_kinds.h \
+    src/tape/inline.c \
     src/tape/nest.c \
     src/tape/nest.h \
     src/tape/op.h \

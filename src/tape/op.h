@@ -14,4 +14,17 @@ typedef struct wg__family {
 extern const wg__family *const wg__builtin[];
 extern const size_t wg__builtin_count;
 
+/* Two elementwise kernels, known by their expressions, as one: operand `at` of the second is the
+ * result of the first. Operands are the first's, then the second's other one. */
+typedef struct wg__pair {
+    const char *first, *second;
+    unsigned at;        /* WG__EITHER: of two, either */
+    wg_kernel f32, f64; /* loop and block alone */
+} wg__pair;
+#define WG__EITHER 2u
+
+/* Defined in ops/pairs.c. */
+extern const wg__pair wg__pairs[];
+extern const size_t wg__npairs;
+
 #endif

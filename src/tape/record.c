@@ -6,11 +6,6 @@
 
 #include "tape/infer.h"
 
-const wg__op *wg__op_of(const wg_tape *t, uint32_t id)
-{
-    return wg__op_at(t->ctx, wg__node_at(t, id)->op);
-}
-
 uint32_t wg__intern_type(wg_tape *t, const wg_type *type)
 {
     wg_type canonical;
@@ -125,8 +120,11 @@ static bool literal_bits(wg_var v, wg_dtype dtype, uint64_t *bits)
     double f = wg__literal_value(v);
     int64_t i = (int64_t)v.bits;
     if (wg_dtype_is_float(dtype)) {
+        const bool fits = dtype == WG_F64 || !isfinite(f) || fabs(f) <= FLT_MAX;
+        if (dtype == WG_F32 && isfinite(f) && fits)
+            f = (double)(float)f; /* the number that kernels will see */
         memcpy(bits, &f, sizeof *bits);
-        return dtype == WG_F64 || !isfinite(f) || fabs(f) <= FLT_MAX;
+        return fits;
     }
     if (wg__literal_dtype(v) == WG_F64) {
         if (!(fabs(f) < 0x1p63) || f != floor(f))

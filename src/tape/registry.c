@@ -8,20 +8,7 @@
 #include "tape/registry.h"
 #include "tensor/tensor.h"
 
-enum { CHUNK = 256, CHUNKS = 256 };
-
-struct wg__registry {
-    wg__op **chunk[CHUNKS]; /* CHUNK pointers each */
-    atomic_size_t count;
-    wg__pool names;  /* id - 1 is the op's index */
-    wg__pool errors; /* messages handed out */
-    char error[320]; /* the last one, under the lock */
-};
-
-const wg__op *wg__op_at(const wg_ctx *ctx, size_t index)
-{
-    return ctx->registry->chunk[index / CHUNK][index % CHUNK];
-}
+enum { CHUNK = WG__OP_CHUNK, CHUNKS = WG__OP_CHUNKS };
 
 const wg__op *wg__op_find(const wg_ctx *ctx, const char *name)
 {
@@ -254,26 +241,6 @@ static wg_status copy_check(wg_ctx *ctx, wg__op *op, const wg_op_check *from)
     return WG_OK;
 }
 
-static wg_status check_contract(wg_ctx *ctx, const wg__op *op)
-{
-    const wg_op *d = &op->def;
-    bool elementwise = d->flags & WG_OP_ELEMENTWISE;
-    if (!elementwise && !d->infer && !(d->flags & WG_OP_SOURCE))
-        return fail(ctx, WG_INVALID, "op %s: infer is missing (only elementwise ops go without)",
-                    op->name);
-    if (elementwise && (op->sig.star || op->sig.nout != 1 || op->sig.nin == 0))
-        return fail(ctx, WG_INVALID, "op %s: an elementwise op has 1 output and 1 to 8 operands",
-                    op->name);
-    if (!d->nkernels && !d->expand && !(d->flags & (WG_OP_SOURCE | WG_OP_EFFECT)))
-        return fail(ctx, WG_INVALID, "op %s: it has neither kernels nor expand", op->name);
-    if (d->partial && !elementwise)
-        return fail(ctx, WG_INVALID, "op %s: partial is for elementwise ops; give vjp", op->name);
-    for (size_t i = 0; i < d->nkernels; i++)
-        if (d->kernels[i].loop && !elementwise)
-            return fail(ctx, WG_INVALID, "op %s: loop is for elementwise ops; give run", op->name);
-    return WG_OK;
-}
-
 /* Which output dtype operands of one dtype give: the recorder's fast path. */
 static void fill_same(wg__op *op)
 {
@@ -314,7 +281,7 @@ static wg_status copy_op(wg_ctx *ctx, const wg_op *def, wg__op **out)
     if (!status && given.check)
         status = copy_check(ctx, op, given.check);
     if (!status)
-        status = check_contract(ctx, op);
+        status = wg__op_check(op, ctx->registry->error, sizeof ctx->registry->error);
     if (!status)
         fill_same(op);
     return status;

@@ -3,6 +3,7 @@
 #define WG_TAPE_REGISTRY_H
 
 #include "base/ctx.h"
+#include "base/pool.h"
 #include "base/str.h"
 #include "tape/op.h"
 
@@ -67,7 +68,24 @@ enum {
     WG__OP_SCAN
 };
 
-const wg__op *wg__op_at(const wg_ctx *ctx, size_t index); /* no lock */
+/* Whether an op keeps its promises to those that read its flags (include/wengert/op.h); WG_INVALID with
+ * a message. */
+wg_status wg__op_check(const wg__op *op, char *message, size_t size);
+
+enum { WG__OP_CHUNK = 256, WG__OP_CHUNKS = 256 };
+struct wg__registry {
+    wg__op **chunk[WG__OP_CHUNKS]; /* WG__OP_CHUNK pointers each */
+    atomic_size_t count;
+    wg__pool names;  /* id - 1 is the op's index */
+    wg__pool errors; /* messages handed out */
+    char error[320]; /* the last one, under the lock */
+};
+
+/* No lock: ops are never moved nor removed. */
+static inline const wg__op *wg__op_at(const wg_ctx *ctx, size_t index)
+{
+    return ctx->registry->chunk[index / WG__OP_CHUNK][index % WG__OP_CHUNK];
+}
 const wg__op *wg__op_find(const wg_ctx *ctx, const char *name);
 /* The kernel for these dtypes, or NULL: the first row that fits. `out`: the node's outputs, or NULL
  * when they are not known yet (inference); then letters of outputs are not looked at. */

@@ -59,6 +59,14 @@ void wg__scope_path(const wg_tape *t, uint32_t scope, wg__str *s)
     }
 }
 
+void wg__value_name(const wg_tape *t, uint32_t id, wg__str *s)
+{
+    if (wg__node_at(t, id)->name)
+        wg__full_name(t, id, s);
+    else
+        wg__str_addf(s, "%%%u", (unsigned)id);
+}
+
 void wg__full_name(const wg_tape *t, uint32_t id, wg__str *s)
 {
     const wg__node *n = wg__node_at(t, id);

@@ -113,11 +113,16 @@ static inline const char *wg__text(const wg_tape *t, uint32_t string)
 {
     return (const char *)wg__pool_get(&t->strings, string, NULL);
 }
-const wg__op *wg__op_of(const wg_tape *t, uint32_t id);
+static inline const wg__op *wg__op_of(const wg_tape *t, uint32_t id)
+{
+    return wg__op_at(t->ctx, t->nodes.data[id].op);
+}
 /* "conv1/block" of a scope id into `s` (appended); nothing for 0. */
 void wg__scope_path(const wg_tape *t, uint32_t scope, wg__str *s);
 /* "scope/name" of a value: the key of a param in a state. */
 void wg__full_name(const wg_tape *t, uint32_t id, wg__str *s);
+/* For messages: the same, or the number on the tape of a value without a name, as in the text form. */
+void wg__value_name(const wg_tape *t, uint32_t id, wg__str *s);
 const wg__scope *wg__scope_at(const wg_tape *t, uint32_t scope); /* scope != 0 */
 
 /* Attributes of a node: what accessors such as wg_attrs_int take. */
@@ -127,7 +132,14 @@ struct wg_attrs {
     const wg__slot *slots; /* start of the blob */
     size_t size;           /* of the blob in bytes */
 };
-wg_attrs wg__attrs_of(const wg_tape *t, uint32_t id);
+static inline wg_attrs wg__attrs_of(const wg_tape *t, uint32_t id)
+{
+    const uint32_t attrs = t->nodes.data[id].attrs;
+    wg_attrs a = {t, wg__op_of(t, id), NULL, 0};
+    if (attrs)
+        a.slots = (const wg__slot *)wg__pool_get(&t->attrs, attrs, &a.size);
+    return a;
+}
 /* Slot of attribute `index` of the signature. */
 static inline const wg__slot *wg__slot_at(const wg_attrs *a, size_t index)
 {

@@ -1,5 +1,6 @@
 /* Printing: a tape as .wg text in one pass over its nodes, sub-tapes before their first use. */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "tape/init_kinds.h"
@@ -139,7 +140,7 @@ static void print_const(const wg__sheet *sheet, uint32_t id)
     wg__str_add(sheet->s, one ? "" : "]");
 }
 
-/* A literal's bits are a double for float dtypes, else an integer. */
+/* A literal's bits are a double for float dtypes (a NaN shows them), else an integer. */
 static void print_literal(const wg__sheet *sheet, uint32_t id)
 {
     const wg__node *n = wg__node_at(sheet->t, id);
@@ -148,10 +149,12 @@ static void print_literal(const wg__sheet *sheet, uint32_t id)
     wg__str_add(sheet->s, " = ");
     if (dtype == WG_BOOL)
         wg__str_add(sheet->s, n->u.i ? "true" : "false");
-    else if (wg_dtype_is_float(dtype))
-        wg__add_exact(sheet->s, WG_F64, &n->u.f, 0);
-    else
+    else if (!wg_dtype_is_float(dtype))
         wg__str_addf(sheet->s, "%" PRId64, n->u.i);
+    else if (dtype == WG_F32 && !isnan(n->u.f))
+        wg__add_exact(sheet->s, WG_F32, &(float){(float)n->u.f}, 0);
+    else
+        wg__add_exact(sheet->s, WG_F64, &n->u.f, 0);
 }
 
 static void print_op(const wg__sheet *sheet, uint32_t id)

@@ -144,7 +144,7 @@ static wg__reg emit_take(wg__emitter *e, uint32_t id)
     const wg_tape *t = c->tape;
     const uint32_t *in = wg__operands(t, wg__node_at(t, id));
     const wg_type *x = wg__type_at(t, in[0]), *index = wg__type_at(t, in[1]);
-    wg__layout lx = c->layout[in[0]], li = c->layout[in[1]];
+    wg__layout rx, ri, lx = *wg__layout_of(c, in[0], &rx), li = *wg__layout_of(c, in[1], &ri);
     wg_attrs attrs = wg__attrs_of(t, id);
     int axis = (int)wg_attrs_int(&attrs, "axis"), at = 0;
     wg_strides sx = {lx.s.offset, {0}}, si = {li.s.offset, {0}};
@@ -203,23 +203,26 @@ bool wg__emit_begin(wg__emitter *e, const wg__clusters *c, uint32_t cluster, int
     return false;
 }
 
-wg__loop *wg__emit_end(wg__emitter *e)
+wg__loop *wg__emit_end(wg__emitter *e, wg_status *why)
 {
-    wg__loop *loop = wg__loop_end(e->b);
+    wg__loop *loop = wg__loop_end(e->b, why);
     wg__free(e->c->ctx, e->reg);
     if (!e->failed)
         return loop;
     wg__loop_free(e->c->ctx, loop);
+    *why = WG_NO_MEMORY;
     return NULL;
 }
 
-wg__loop *wg__compile_loop(const wg__clusters *c, uint32_t cluster, int isa, wg__slots slots)
+wg__loop *wg__compile_loop(const wg__clusters *c, uint32_t cluster, int isa, wg__slots slots,
+                           wg_status *why)
 {
     wg__emitter e;
     const wg__cluster *at = &c->list.data[cluster];
     int columns = at->ncols ? at->ncols : at->space.rank > 0;
+    *why = WG_NO_MEMORY;
     if (!wg__emit_begin(&e, c, cluster, columns, isa, slots))
         return NULL;
     wg__emit_members(&e, WG__NO_REG);
-    return wg__emit_end(&e);
+    return wg__emit_end(&e, why);
 }

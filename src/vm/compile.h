@@ -14,10 +14,12 @@ typedef struct wg__slots {
     void *user;
 } wg__slots;
 
-/* NULL: out of memory. */
-wg__loop *wg__compile_loop(const wg__clusters *c, uint32_t cluster, int isa, wg__slots slots);
-wg__product *wg__compile_product(const wg__clusters *c, uint32_t cluster, int isa, wg__slots slots);
-/* at[i]: where the value of member i lies among the values, in bytes. */
+/* NULL: *why is WG_NO_MEMORY, or WG_INTERNAL where the cluster is none that a loop can compute. */
+wg__loop *wg__compile_loop(const wg__clusters *c, uint32_t cluster, int isa, wg__slots slots,
+                           wg_status *why);
+wg__product *wg__compile_product(const wg__clusters *c, uint32_t cluster, int isa, wg__slots slots,
+                                 wg_status *why);
+/* NULL: out of memory. at[i]: where the value of member i lies among the values, in bytes. */
 wg__scalars *wg__compile_scalars(const wg__clusters *c, uint32_t cluster, int isa, wg__slots slots,
                                  uint64_t *at);
 

@@ -31,7 +31,8 @@ static wg__matrix matrix(const wg__clusters *c, uint32_t id, size_t k, bool tran
 {
     uint32_t in = wg__operands(c->tape, wg__node_at(c->tape, id))[k];
     const wg_type *type = wg__type_at(c->tape, in);
-    const wg__layout *l = &c->layout[in];
+    wg__layout room;
+    const wg__layout *l = wg__layout_of(c, in, &room);
     int rank = type->shape.rank, lead = rank - 2 - nbatch;
     ptrdiff_t size = (ptrdiff_t)wg_dtype_size(type->dtype);
     wg__matrix m = {.slot = slots.of(slots.user, l->base),
@@ -84,12 +85,14 @@ static wg__reg load_result(wg__emitter *e, const wg__product *p, const wg_shape 
     return wg__loop_load(e->b, &mem);
 }
 
-wg__product *wg__compile_product(const wg__clusters *c, uint32_t cluster, int isa, wg__slots slots)
+wg__product *wg__compile_product(const wg__clusters *c, uint32_t cluster, int isa, wg__slots slots,
+                                 wg_status *why)
 {
     const wg__cluster *at = &c->list.data[cluster];
     wg__product_spec spec = {0};
     wg__emitter e;
     uint32_t id = find_product(c, at, &spec.whole_rows);
+    *why = WG_NO_MEMORY;
     wg__product *p = fill_spec(&spec, c, id, slots) ? wg__product_make(c->ctx, &spec) : NULL;
     if (!p || at->count == 1)
         return p;
@@ -99,7 +102,7 @@ wg__product *wg__compile_product(const wg__clusters *c, uint32_t cluster, int is
     }
     wg__loop_cut(e.b, wg__product_bands(p), wg__product_rects(p));
     wg__emit_members(&e, load_result(&e, p, &wg__type_at(c->tape, id)->shape));
-    wg__loop *epilogue = wg__emit_end(&e);
+    wg__loop *epilogue = wg__emit_end(&e, why);
     if (!epilogue) {
         wg__product_free(c->ctx, p);
         return NULL;

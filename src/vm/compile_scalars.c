@@ -15,10 +15,11 @@ typedef struct maker {
 static wg__scalar outer(maker *m, uint32_t in)
 {
     const wg__clusters *c = m->c;
-    const wg__layout *l = &c->layout[in];
+    wg__layout room;
     wg_dtype dtype = wg__type_at(c->tape, in)->dtype;
     if (c->scratch[in] != WG__NONE)
         return c->scratch[in];
+    const wg__layout *l = wg__layout_of(c, in, &room);
     uint32_t slot = m->slots.of(m->slots.user, l->base);
     if (slot == UINT32_MAX || !wg__vec_push(c->ctx, &m->seen, in)) {
         m->failed = true;
@@ -38,7 +39,7 @@ static wg__scalar node(maker *m, uint32_t id)
     wg_attrs attrs = wg__attrs_of(c->tape, id);
     size_t nattrs = wg__attrs_doubles(&attrs, attr);
     for (uint16_t k = 0; k < n->nin; k++) {
-        uint32_t base = c->layout[in[k]].base;
+        uint32_t base = wg__base_of(c, in[k]);
         values[k] =
             c->of[base] == m->cluster ? m->value[c->place[base] - m->at->first] : outer(m, in[k]);
     }

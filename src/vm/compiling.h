@@ -28,7 +28,7 @@ bool wg__emit_begin(wg__emitter *e, const wg__clusters *c, uint32_t cluster, int
 /* The instructions and stores of all members. The register of a product is given (WG__NO_REG: there
  * is none). */
 void wg__emit_members(wg__emitter *e, wg__reg product);
-/* NULL: out of memory. Frees what the emitter holds. */
-wg__loop *wg__emit_end(wg__emitter *e);
+/* NULL: *why tells, as of wg__loop_end. Frees what the emitter holds. */
+wg__loop *wg__emit_end(wg__emitter *e, wg_status *why);
 
 #endif

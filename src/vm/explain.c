@@ -3,9 +3,16 @@
 
 #include "vm/vm.h"
 
-static const wg__vm_plan *main_of(const wg__code *code) { return wg__vm_main(code->plan); }
+/* Parts are numbered from the main plan, which is the last. */
+static const wg__vm_plan *part_of(const wg__code *code, size_t part)
+{
+    const wg__vm_plans *vm = code->plan;
+    return vm->plans.data[vm->plans.len - 1 - part];
+}
 
-size_t wg__vm_steps(const wg__code *code) { return main_of(code)->steps.len; }
+size_t wg__vm_parts(const wg__code *code) { return ((const wg__vm_plans *)code->plan)->plans.len; }
+
+size_t wg__vm_steps(const wg__code *code, size_t part) { return part_of(code, part)->steps.len; }
 
 /* ---- by kind --------------------------------------------------------------------------------------- */
 
@@ -34,18 +41,37 @@ static void tell_product(const wg__vm_plan *plan, const wg__vm_step *step, wg__s
     info->bytes += wg__loop_bytes(epilogue);
 }
 
+static double element_size(const wg__vm_plan *plan, uint32_t id)
+{
+    return (double)wg_dtype_size(wg__type_at(plan->tape, id)->dtype);
+}
+
 static void tell_scalars(const wg__vm_plan *plan, const wg__vm_step *step, wg__step_info *info)
 {
-    (void)plan;
     info->kind = "scalars";
     info->ops = wg__scalars_count(step->u.scalars);
     info->flops = (double)info->ops;
+    for (uint32_t i = 0; i < step->nslots; i++)
+        if (plan->slots.data[step->slot + i].id != WG__NONE)
+            info->bytes += element_size(plan, plan->slots.data[step->slot + i].id);
+    for (uint32_t i = 0; i < step->nmembers; i++)
+        info->bytes += element_size(plan, plan->members[step->member + i]);
+}
+
+/* The bodies that a kernel step runs stand from its first one on. */
+static bool is_sub_of(const wg__vm_plan *plan, const wg__vm_step *step, size_t i)
+{
+    return i < plan->subs.len && plan->subs.data[i].node == step->node;
 }
 
 static void tell_kernel(const wg__vm_plan *plan, const wg__vm_step *step, wg__step_info *info)
 {
+    const double runs = wg__node_runs(plan->tape, step->node);
     info->kind = wg__op_of(plan->tape, step->node)->name;
+    info->flops = wg__node_flops(plan->tape, step->node);
     info->bytes = wg__node_traffic(plan->tape, step->node);
+    for (size_t i = step->u.kernel.sub; is_sub_of(plan, step, i); i++)
+        info->flops += runs * plan->subs.data[i].plan->flops;
 }
 
 static void (*const tell[])(const wg__vm_plan *, const wg__vm_step *, wg__step_info *) = {
@@ -55,11 +81,11 @@ static void (*const tell[])(const wg__vm_plan *, const wg__vm_step *, wg__step_i
     [WG__SCALARS] = tell_scalars,
 };
 
-void wg__vm_step_info(const wg__code *code, size_t index, wg__step_info *info)
+static void tell_step(const wg__vm_plan *plan, size_t index, wg__step_info *info)
 {
-    const wg__vm_plan *plan = main_of(code);
     const wg__vm_step *step = &plan->steps.data[index];
-    *info = (wg__step_info){.nodes = plan->members + step->member,
+    *info = (wg__step_info){.tape = plan->tape,
+                            .nodes = plan->members + step->member,
                             .nnodes = step->nmembers,
                             .together = step->together,
                             .tiles = step->tiles,
@@ -67,9 +93,42 @@ void wg__vm_step_info(const wg__code *code, size_t index, wg__step_info *info)
     tell[step->kind](plan, step, info);
 }
 
-size_t wg__vm_reached(const wg__code *code, size_t index, uint32_t *ids, size_t max)
+static size_t part_number(const wg__code *code, const wg__vm_plan *plan)
 {
-    const wg__vm_plan *plan = main_of(code);
+    size_t part = 0;
+    while (part_of(code, part) != plan)
+        part++;
+    return part;
+}
+
+void wg__vm_step_info(const wg__code *code, size_t part, size_t index, wg__step_info *info)
+{
+    const wg__vm_plan *plan = part_of(code, part);
+    const wg__vm_step *step = &plan->steps.data[index];
+    tell_step(plan, index, info);
+    if (step->kind != WG__KERNEL)
+        return;
+    for (size_t i = step->u.kernel.sub;
+         is_sub_of(plan, step, i) && info->nbodies < WG__MAX_STEP_BODIES; i++, info->nbodies++) {
+        info->body[info->nbodies].part = part_number(code, plan->subs.data[i].plan);
+        info->body[info->nbodies].times = wg__node_runs(plan->tape, step->node);
+    }
+}
+
+double wg__vm_plan_flops(const wg__vm_plan *plan)
+{
+    double flops = 0;
+    for (size_t i = 0; i < plan->steps.len; i++) {
+        wg__step_info info;
+        tell_step(plan, i, &info);
+        flops += info.flops;
+    }
+    return flops;
+}
+
+size_t wg__vm_reached(const wg__code *code, size_t part, size_t index, uint32_t *ids, size_t max)
+{
+    const wg__vm_plan *plan = part_of(code, part);
     const wg__vm_step *step = &plan->steps.data[index];
     size_t n = 0;
     for (uint32_t i = 0; i < step->nslots && n < max; i++) {
@@ -80,20 +139,61 @@ size_t wg__vm_reached(const wg__code *code, size_t index, uint32_t *ids, size_t 
     return n;
 }
 
+/* ---- memory ------------------------------------------------------------------------------------------- */
+
+/* What steps take, about: a loop with its tables by the instruction, a graph of scalars by the node. */
+enum { LOOP_SIZE = 2048, INSTRUCTION_SIZE = 320, PRODUCT_SIZE = 1024, SCALAR_SIZE = 64 };
+
+static size_t loop_size(const wg__loop *loop)
+{
+    return loop ? LOOP_SIZE + wg__loop_length(loop) * INSTRUCTION_SIZE : 0;
+}
+
+static size_t step_size(const wg__vm_step *step)
+{
+    switch (step->kind) {
+    case WG__LOOP:
+        return loop_size(step->u.loop);
+    case WG__PRODUCT:
+        return PRODUCT_SIZE + loop_size(wg__product_epilogue(step->u.product));
+    case WG__SCALARS:
+        return LOOP_SIZE + wg__scalars_count(step->u.scalars) * SCALAR_SIZE;
+    default:
+        return 0;
+    }
+}
+
+static size_t plan_size(const wg__vm_plan *plan)
+{
+    size_t size = sizeof *plan + plan->tape->nodes.len * (sizeof *plan->members + sizeof(int64_t)) +
+                  plan->steps.cap * sizeof *plan->steps.data +
+                  plan->slots.cap * sizeof *plan->slots.data + plan->nroots * 4 * sizeof(wg__place);
+    for (size_t i = 0; i < plan->steps.len; i++)
+        size += step_size(&plan->steps.data[i]);
+    return size;
+}
+
+size_t wg__vm_size(const wg__code *code)
+{
+    const wg__vm_plans *vm = code->plan;
+    size_t size = sizeof *vm + vm->notes.len;
+    for (size_t i = 0; i < vm->plans.len; i++)
+        size += plan_size(vm->plans.data[i]);
+    return size;
+}
+
 /* ---- as a whole --------------------------------------------------------------------------------------- */
 
 void wg__vm_explain(const wg__code *code, wg__str *out)
 {
     const wg__vm_plans *vm = code->plan;
-    const wg__vm_plan *plan = main_of(code);
+    const wg__vm_plan *plan = part_of(code, 0);
     size_t in_place = 0;
     for (size_t e = 0; e < code->neffects; e++)
         in_place += code->in_place[e];
     if (code->neffects)
         wg__str_addf(out, "updates in place: %zu of %zu\n", in_place, code->neffects);
-    if (vm->plans.len > 1)
-        wg__str_addf(out, "sub-tapes: %zu, run by the steps that name them\n", vm->plans.len - 1);
-    wg__str_addf(out, "threads: at most %zu, with %zu B each of their own\n", plan->threads,
+    wg__str_addf(out, "threads: at most %zu, with %zu B of scratch each\n", plan->threads,
                  plan->scratch);
     if (vm->notes.len)
         wg__str_add(out, "fusion:\n");

@@ -11,14 +11,18 @@ libwg_la_SOURCES += \
     src/vm/cut.c \
     src/vm/explain.c \
     src/vm/loop.h \
+    src/vm/loop_apply.c \
     src/vm/loop_build.c \
+    src/vm/loop_copy.c \
     src/vm/loop_emit.c \
     src/vm/loop_emit.h \
     src/vm/loop_inst.h \
     src/vm/loop_move.c \
+    src/vm/loop_pair.c \
     src/vm/loop_reduce.c \
     src/vm/loop_regs.c \
     src/vm/loop_run.c \
+    src/vm/loop_sink.c \
     src/vm/loop_space.c \
     src/vm/memory.c \
     src/vm/pack.c \

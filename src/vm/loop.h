@@ -77,8 +77,9 @@ void wg__loop_columns(wg__loop_builder *b, wg_monoid monoid, wg__reg x, const wg
 /* For epilogues: the owner cuts the space into `row_tiles` bands of rows and `tiles` rectangles
  * itself. Not called: the loop cuts itself. */
 void wg__loop_cut(wg__loop_builder *b, size_t row_tiles, size_t tiles);
-/* Register allocation and tiles; frees the builder. NULL: out of memory, or the builder failed. */
-wg__loop *wg__loop_end(wg__loop_builder *b);
+/* Register allocation and tiles; frees the builder. NULL: *why (NULL is fine) is WG_NO_MEMORY, or
+ * WG_INTERNAL where what was asked for cannot be, such as a store of more than fits. */
+wg__loop *wg__loop_end(wg__loop_builder *b, wg_status *why);
 void wg__loop_free(wg_ctx *ctx, wg__loop *loop); /* NULL is fine */
 
 /* ---- running: nothing is allocated, any thread --------------------------------------------------- */

@@ -31,8 +31,8 @@ static void free_builder(wg__loop_builder *b)
 static wg__reg add(wg__loop_builder *b, wg__def def, const wg__reg *in, size_t nin)
 {
     for (size_t i = 0; i < nin; i++)
-        if (in[i] >= b->defs.len || b->defs.data[in[i]].kind >= WG__DEF_STORE)
-            b->failed = true;
+        if (!b->failed && (in[i] >= b->defs.len || b->defs.data[in[i]].kind >= WG__DEF_STORE))
+            b->failed = b->misused = true;
     if (b->failed)
         return WG__NO_REG;
     def.first = (uint32_t)b->operands.len;
@@ -78,7 +78,7 @@ wg__reg wg__loop_gather(wg__loop_builder *b, const wg__loop_mem *mem, wg__reg in
 wg__reg wg__loop_apply(wg__loop_builder *b, const wg_kernel *kernel, const wg__reg *in, size_t nin,
                        wg_dtype out, const double *attrs, size_t nattrs, void *user)
 {
-    wg__def def = {.kind = WG__DEF_APPLY, .dtype = out, .kernel = kernel, .user = user};
+    wg__def def = {.kind = WG__DEF_APPLY, .dtype = out, .kernel = kernel, .user = user, .ops = 1};
     def.attrs = (uint32_t)b->attrs.len;
     def.nattrs = (uint32_t)nattrs;
     for (size_t i = 0; i < nattrs && !b->failed; i++)
@@ -135,20 +135,23 @@ void wg__loop_cut(wg__loop_builder *b, size_t row_tiles, size_t tiles)
     b->tiles = tiles;
 }
 
-wg__loop *wg__loop_end(wg__loop_builder *b)
+wg__loop *wg__loop_end(wg__loop_builder *b, wg_status *why)
 {
     wg_ctx *ctx = b->ctx;
     wg__loop *loop = b->failed ? NULL : wg__calloc(ctx, 1, sizeof *loop);
     if (loop) {
         wg__loop_merge(b);
         wg__loop_levels(b);
+        bool paired = wg__loop_pair(b);
         wg__loop_patches(b, loop);
         wg__loop_tiling(b, loop);
-        if (!wg__loop_emit(b, loop)) {
+        if (!paired || !wg__loop_emit(b, loop)) {
             wg__loop_free(ctx, loop);
             loop = NULL;
         }
     }
+    if (why)
+        *why = loop ? WG_OK : b->misused ? WG_INTERNAL : WG_NO_MEMORY;
     free_builder(b);
     return loop;
 }

@@ -21,12 +21,20 @@ static uint32_t add_place(emitter *e, wg_dtype dtype, uint8_t level, uint8_t gro
     return (uint32_t)e->places.len - 1;
 }
 
+/* What was asked for cannot be. */
+static void refuse(emitter *e)
+{
+    e->b->misused = e->b->misused || !e->failed;
+    e->failed = true;
+}
+
 /* Starts an instruction without operands. */
 static draft begin(const emitter *e, wg__step_fn step, uint8_t level, uint8_t group)
 {
     draft d = {.first = (uint32_t)e->args.len, .group = group};
     d.in.step = step;
     d.in.level = level;
+    d.x.ops = 1;
     return d;
 }
 
@@ -130,7 +138,7 @@ static uint32_t place_at(emitter *e, wg__reg value, uint8_t level)
         return from;
     if (*to != NONE || e->failed)
         return *to;
-    uint8_t in = d->level == WG__COL ? WG__G_COL : group[level];
+    uint8_t in = d->level == WG__COL && !e->loop->streams ? WG__G_COL : group[level];
     *to = add_place(e, d->dtype, level, in);
     draft s = begin(e, wg__step_spread, level, in);
     s.x.from = d->level;
@@ -178,11 +186,49 @@ static void make_by_rows(emitter *e, draft *a)
     a->in.step = wg__step_rows;
 }
 
+/* Streams: a FULL op of ROW or COL operands works column by column, where these are dense or one
+ * element. */
+static bool by_streams(const emitter *e, const wg__def *d)
+{
+    unsigned splats = 0, mixed = 0;
+    if (!e->loop->streams || d->level != WG__FULL || d->nin > 3)
+        return false;
+    for (uint32_t i = 0; i < d->nin; i++) {
+        uint8_t level = e->b->defs.data[e->b->operands.data[d->first + i]].level;
+        splats |= level == WG__ONE || level == WG__COL ? 1u << i : 0;
+        mixed |= level == WG__ROW || level == WG__COL;
+    }
+    return mixed && block_of(e, d, splats);
+}
+
+/* The operands' strides become those from column to column; of FULL ones it is the stream's. */
+static void make_by_streams(emitter *e, draft *a)
+{
+    for (uint32_t i = 0; i < a->in.nargs && !e->failed; i++) {
+        const place *p = &e->places.data[e->args.data[a->first + i]];
+        e->strides.data[a->first + i] = p->level & WG__COL ? p->size : 0;
+        a->x.full |= p->level == WG__FULL ? (uint8_t)(1u << i) : 0;
+    }
+    a->x.block = a->in.block;
+    a->in.block = NULL;
+    a->in.step = wg__step_streams;
+}
+
+/* Does the expression call what takes long? Names of macros are in capitals. */
+static bool calls_function(const char *expr)
+{
+    for (const char *p = expr ? strchr(expr, '(') : NULL; p; p = strchr(p + 1, '('))
+        if (p > expr && p[-1] >= 'a' && p[-1] <= 'z' && (p - expr < 4 || strncmp(p - 4, "fabs", 4)))
+            return true;
+    return false;
+}
+
 static void emit_apply(emitter *e, wg__reg value)
 {
     const wg__def *d = &e->b->defs.data[value];
     const wg__reg *in = e->b->operands.data + d->first;
-    const bool rows = by_rows(e, d), single = e->loop->patch_rows == 1 || rows;
+    const bool rows = by_rows(e, d), streams = by_streams(e, d);
+    const bool single = e->loop->patch_rows == 1 || rows;
     uint32_t at[4], *all = at;
     unsigned splats = 0;
     if (d->nin > 4 && !(all = wg__calloc(e->b->ctx, d->nin, sizeof *all))) {
@@ -191,9 +237,10 @@ static void emit_apply(emitter *e, wg__reg value)
     }
     for (uint32_t i = 0; i < d->nin; i++) {
         uint8_t level = e->b->defs.data[in[i]].level;
-        bool splat = level != d->level && (level == WG__ONE || (single && level == WG__ROW));
+        bool splat = level != d->level && (level == WG__ONE || (single && level == WG__ROW) ||
+                                           (streams && level == WG__COL));
         splats |= i < 32 && splat ? 1u << i : 0;
-        all[i] = splat ? place_of(e, in[i]) : place_at(e, in[i], d->level);
+        all[i] = splat || streams ? place_of(e, in[i]) : place_at(e, in[i], d->level);
     }
     draft a = begin(e, wg__step_loop, d->level, d->group);
     for (uint32_t i = 0; i < d->nin; i++)
@@ -203,8 +250,12 @@ static void emit_apply(emitter *e, wg__reg value)
     a.in.attrs = d->nattrs ? e->loop->attrs + d->attrs : NULL;
     a.x.loop = d->kernel->loop;
     a.x.user = d->user;
+    a.x.ops = d->ops;
+    a.x.function = calls_function(d->kernel->expr);
     if (rows)
         make_by_rows(e, &a);
+    if (streams)
+        make_by_streams(e, &a);
     finish(e, &a, true);
     if (all != at)
         wg__free(e->b->ctx, all);
@@ -215,7 +266,8 @@ static uint32_t index_place(emitter *e, draft *d, wg__reg index)
 {
     const wg__def *i = &e->b->defs.data[index];
     bool integer = i->dtype == WG_I32 || i->dtype == WG_I64;
-    e->failed = e->failed || (i->level & WG__COL) || !integer;
+    if ((i->level & WG__COL) || !integer)
+        refuse(e);
     d->x.index = i->dtype;
     d->x.fixed_index = i->level == WG__ONE;
     return place_of(e, index);
@@ -254,7 +306,8 @@ static void emit_value(emitter *e, wg__reg value)
         operand(e, &t, index, false);
     if (d->kind == WG__DEF_REDUCE) {
         t.x.fold = wg__loop_fold_of(d->monoid, d->dtype, e->b->isa);
-        e->failed = e->failed || !t.x.fold.rows;
+        if (!t.x.fold.rows)
+            refuse(e);
     }
     if (d->kind == WG__DEF_IOTA && d->dim >= 0 && d->dim < e->loop->nouter)
         e->loop->coords = true;
@@ -270,10 +323,10 @@ static void emit_store(emitter *e, const wg__def *d)
     wg__mem *m = &e->loop->mem[d->mem];
     uint8_t level = m->level |= e->loop->nouter ? WG__ONE : WG__ROW;
     const wg__def *v = &e->b->defs.data[value];
-    if (!e->loop->rows || (!e->loop->cols && (v->level & WG__COL)))
-        return;
+    if (!e->loop->rows || (!e->loop->cols && ((v->level | level) & WG__COL)))
+        return; /* of no elements */
     if ((v->level & ~level) || v->dtype != m->dtype) {
-        e->failed = true;
+        refuse(e);
         return;
     }
     m->out = true;
@@ -297,9 +350,9 @@ static void emit_sink(emitter *e, const wg__def *d)
     s->mem = d->mem;
     s->columns = d->kind == WG__DEF_COLUMNS;
     s->rows_only = !s->columns && d->over != WG__FULL;
-    s->buffered = s->columns && v->dtype == WG_F32 && d->monoid == WG_MONOID_SUM;
+    s->buffered = s->columns && v->dtype == WG_F32 && d->monoid == WG_MONOID_SUM && !loop->streams;
     if (!s->fold.rows || (s->rows_only && (v->level & WG__COL)) || v->dtype != d->dtype) {
-        e->failed = true;
+        refuse(e);
         return;
     }
     wg__step_fn step = s->columns ? wg__step_columns : wg__step_total;

@@ -23,9 +23,12 @@ typedef void (*wg__step_fn)(const wg__inst *in, wg__frame *f);
 typedef struct wg__fold {
     /* y[i] = all of x[i c .. i c + c - 1]; the neutral element when c == 0. */
     void (*rows)(size_t r, size_t c, const void *x, void *y);
-    void (*fold)(size_t n, void *acc, const void *x); /* acc[i] = acc[i] op x[i] */
+    /* y[i] = all of x[i], x[n + i], .. x[(c - 1) n + i]; n in whole lanes, c > 0. */
+    void (*across)(size_t n, size_t c, const void *x, void *y);
+    /* acc[j] = acc[j] op x[j] op x[n + j] .. op x[(r - 1) n + j]. */
+    void (*down)(size_t r, size_t n, void *acc, const void *x);
     /* The same with an accumulator of type `wide`: f64 for sums and products of f32. */
-    void (*widen)(size_t n, void *acc, const void *x);
+    void (*widen)(size_t r, size_t n, void *acc, const void *x);
     void (*total)(size_t n, const void *x, void *acc); /* one accumulator of type `wide` */
     wg_dtype dtype, wide;
     wg_monoid monoid;
@@ -72,7 +75,7 @@ typedef struct wg__extra {
     const uint32_t *args;     /* places of all operands, then the result */
     const ptrdiff_t *strides; /* of `loop`, as many */
     wg_loop_fn loop;
-    wg_block_fn block; /* of step_rows, whose strides are from row to row */
+    wg_block_fn block; /* of step_rows, whose strides are from row to row, and of step_streams */
     void *user;
     wg__fold fold;
     uint32_t mem, sink, node;
@@ -80,6 +83,9 @@ typedef struct wg__extra {
     wg_dtype dtype, index;
     uint8_t size, from; /* bytes of an element; level of the operand of a spread */
     bool fixed_index;   /* gather: the index is ONE */
+    uint8_t full;       /* step_streams: bit k: operand k is FULL */
+    uint8_t ops;        /* how many it computes */
+    bool function;      /* its kernel calls one, such as exp */
     int64_t div, mod, limit;
     ptrdiff_t move;
 } wg__extra;
@@ -89,6 +95,7 @@ struct wg__loop {
     int nouter;
     size_t patch_rows, patch_cols;
     bool cols_outer;             /* column blocks outside, row blocks inside */
+    bool streams;                /* few columns: see wg__stream */
     bool coords;                 /* coordinates of rows are needed */
     int64_t digits[WG_MAX_RANK]; /* patch_rows in coordinates */
     size_t flush;                /* row blocks between flushes of buffered sinks */
@@ -133,10 +140,16 @@ static inline size_t wg__lanes_up(size_t n)
     return (n + WG__LANES - 1) & ~(size_t)(WG__LANES - 1);
 }
 
-/* ---- steps (loop_move.c, loop_reduce.c) ------------------------------------------------------------ */
+/* Registers of FULL values are packed row-major: element (i, j) of a patch of r x c is at i c + j. Of
+ * a loop of few columns, they are c streams instead, one per column: it is at i + j wg__stream(f). So
+ * rows are folded and spread by whole vectors. Streams are in whole lanes each. */
+static inline size_t wg__stream(const wg__frame *f) { return f->n[WG__ROW]; }
+
+/* ---- steps (loop_move.c, loop_apply.c, loop_sink.c) -------------------------------------------------- */
 
 void wg__step_loop(const wg__inst *in, wg__frame *f);
 void wg__step_rows(const wg__inst *in, wg__frame *f);
+void wg__step_streams(const wg__inst *in, wg__frame *f);
 void wg__step_load(const wg__inst *in, wg__frame *f);
 void wg__step_gather(const wg__inst *in, wg__frame *f);
 void wg__step_store(const wg__inst *in, wg__frame *f);
@@ -147,6 +160,12 @@ void wg__step_pick(const wg__inst *in, wg__frame *f);
 void wg__step_total(const wg__inst *in, wg__frame *f);
 void wg__step_columns(const wg__inst *in, wg__frame *f);
 
+/* loop_copy.c: n equal elements; n elements from stride to stride; r x c elements, strides (bytes) of
+ * rows and columns. */
+void wg__fill(uint8_t size, size_t n, char *to, const char *from);
+void wg__copy_line(uint8_t size, size_t n, char *to, ptrdiff_t ts, const char *from, ptrdiff_t fs);
+void wg__copy_block(uint8_t size, size_t r, size_t c, char *to, ptrdiff_t ts, ptrdiff_t tc,
+                    const char *from, ptrdiff_t fs, ptrdiff_t fc);
 /* The part of memory that the patch sees, packed to `to` and padded with ones; and back. */
 void wg__pack(const wg__frame *f, const wg__mem *m, char *base, char *to);
 void wg__unpack(const wg__frame *f, const wg__mem *m, char *base, const char *from);
@@ -175,6 +194,7 @@ typedef struct wg__def {
     wg__def_kind kind;
     wg_dtype dtype;
     uint8_t level, group; /* known at the end */
+    uint8_t ops;          /* 2 of a pair */
     bool used;
     uint32_t first, nin; /* operands */
     uint32_t mem, node;
@@ -193,6 +213,7 @@ struct wg__loop_builder {
     int64_t outer[WG_MAX_RANK], cols;
     int nouter, isa;
     bool failed, cut, whole_rows; /* whole_rows: something needs all columns of a row at once */
+    bool misused;                 /* failed, and not for lack of memory */
     size_t bands, tiles;
     WG__VEC(wg__def) defs;
     WG__VEC(wg__reg) operands;
@@ -205,6 +226,8 @@ struct wg__loop_builder {
 void wg__loop_merge(wg__loop_builder *b);
 uint8_t wg__loop_mem_level(const wg__loop_builder *b, const wg__loop_mem *m);
 void wg__loop_levels(wg__loop_builder *b);
+/* loop_pair.c: pairs of ops as one; after levels are known. False: out of memory. */
+bool wg__loop_pair(wg__loop_builder *b);
 void wg__loop_patches(const wg__loop_builder *b, wg__loop *loop);
 void wg__loop_tiling(const wg__loop_builder *b, wg__loop *loop);
 /* loop_emit.c and loop_regs.c: instructions and registers. */

@@ -1,93 +1,9 @@
 /* Moving elements between memory and registers: loads and stores of any strides, gathered rows,
- * picks, spreads of rows, columns and single elements, indices. Registers are packed row-major:
- * element (i, j) of a patch of r x c is at i c + j. */
+ * picks, spreads of rows, columns and single elements, indices. */
 #include <string.h>
 #include "vm/loop_inst.h"
 
-/* ---- copies by element size ------------------------------------------------------------------------ */
-
-typedef uint8_t of_uint8_t __attribute__((vector_size(16), aligned(1), may_alias));
-typedef uint32_t of_uint32_t __attribute__((vector_size(16), aligned(4), may_alias));
-typedef uint64_t of_uint64_t __attribute__((vector_size(16), aligned(8), may_alias));
-
-/* to (rows ts apart, columns tc apart) = from; strides in bytes. */
-#define COPY(T)                                                                                    \
-    static inline void copy_##T(size_t r, size_t c, char *to, ptrdiff_t ts, ptrdiff_t tc,          \
-                                const char *from, ptrdiff_t fs, ptrdiff_t fc)                      \
-    {                                                                                              \
-        for (; r; r--, to += ts, from += fs) {                                                     \
-            char *t = to;                                                                          \
-            const char *p = from;                                                                  \
-            for (size_t j = 0; j < c; j++, t += tc, p += fc)                                       \
-                *(T *)(void *)t = *(const T *)(const void *)p;                                     \
-        }                                                                                          \
-    }                                                                                              \
-    /* From 16 bytes on by whole vectors, the last of which may overlap the one before. */         \
-    static void fill_##T(size_t n, char *to, const char *from)                                     \
-    {                                                                                              \
-        const T e = *(const T *)(const void *)from;                                                \
-        T *t = (T *)(void *)to;                                                                    \
-        const size_t lanes = sizeof(of_##T) / sizeof(T);                                           \
-        if (n < lanes) {                                                                           \
-            for (size_t j = 0; j < n; j++)                                                         \
-                t[j] = e;                                                                          \
-            return;                                                                                \
-        }                                                                                          \
-        const of_##T all = (of_##T){0} + e;                                                        \
-        for (size_t j = 0; j + lanes < n; j += lanes)                                              \
-            *(of_##T *)(void *)(t + j) = all;                                                      \
-        *(of_##T *)(void *)(t + n - lanes) = all;                                                  \
-    }                                                                                              \
-    static void line_##T(size_t n, char *to, ptrdiff_t ts, const char *from, ptrdiff_t fs)         \
-    {                                                                                              \
-        copy_##T(1, n, to, 0, ts, from, 0, fs);                                                    \
-    }
-
-COPY(uint8_t)
-COPY(uint32_t)
-COPY(uint64_t)
-
-/* n equal elements, and n elements from stride to stride. */
-static void fill(uint8_t size, size_t n, char *to, const char *from)
-{
-    if (size == 4)
-        fill_uint32_t(n, to, from);
-    else if (size == 8)
-        fill_uint64_t(n, to, from);
-    else
-        fill_uint8_t(n, to, from);
-}
-
-static void line(uint8_t size, size_t n, char *to, ptrdiff_t ts, const char *from, ptrdiff_t fs)
-{
-    if (ts == size && fs == size)
-        memcpy(to, from, n * size);
-    else if (ts == size && !fs)
-        fill(size, n, to, from);
-    else if (size == 4)
-        line_uint32_t(n, to, ts, from, fs);
-    else if (size == 8)
-        line_uint64_t(n, to, ts, from, fs);
-    else
-        line_uint8_t(n, to, ts, from, fs);
-}
-
-/* r x c elements. Where memory runs along the rows, they are copied column by column. */
-static void block(uint8_t size, size_t r, size_t c, char *to, ptrdiff_t ts, ptrdiff_t tc,
-                  const char *from, ptrdiff_t fs, ptrdiff_t fc)
-{
-    if (c == 1)
-        line(size, r, to, ts, from, fs);
-    else if (ts == (ptrdiff_t)c * tc && fs == (ptrdiff_t)c * fc)
-        line(size, r * c, to, tc, from, fc);
-    else if (size == 4 && c < WG__LANES)
-        copy_uint32_t(r, c, to, ts, tc, from, fs, fc);
-    else if (size == 4 && fs == 4 && c == WG__LANES)
-        copy_uint32_t(c, r, to, tc, ts, from, fc, fs);
-    else
-        for (; r; r--, to += ts, from += fs)
-            line(size, c, to, tc, from, fc);
-}
+/* ---- registers ---------------------------------------------------------------------------------------- */
 
 /* Fills up to whole lanes, with ones: any op is quick and defined there. */
 static void pad(wg_dtype dtype, uint8_t size, char *to, size_t n)
@@ -103,7 +19,30 @@ static void pad(wg_dtype dtype, uint8_t size, char *to, size_t n)
     };
     size_t more = wg__lanes_up(n) - n;
     if (more)
-        fill(size, more, to + n * size, one[dtype]);
+        wg__fill(size, more, to + n * size, one[dtype]);
+}
+
+/* The same for all columns of a value of this level. */
+static void pad_all(const wg__frame *f, uint8_t level, wg_dtype dtype, uint8_t size, char *to)
+{
+    if (!f->loop->streams || level != WG__FULL) {
+        pad(dtype, size, to, f->count[level]);
+        return;
+    }
+    for (size_t j = 0; j < f->c && f->r < wg__stream(f); j++)
+        pad(dtype, size, to + j * wg__stream(f) * size, f->r);
+}
+
+/* Bytes from row to row and from column to column in a register. */
+typedef struct apart {
+    ptrdiff_t row, col;
+} apart;
+
+static apart apart_in(const wg__frame *f, uint8_t level, uint8_t size)
+{
+    if (f->loop->streams && level == WG__FULL)
+        return (apart){size, (ptrdiff_t)wg__stream(f) * size};
+    return (apart){level & WG__COL ? (ptrdiff_t)f->c * size : size, size};
 }
 
 /* ---- where rows lie ---------------------------------------------------------------------------------- */
@@ -174,26 +113,34 @@ static bool rows_next(rows *w, const wg__frame *f, const wg__mem *m)
 
 static void whole_patch(const wg__frame *f, const wg__mem *m, char *base, char *reg, bool store)
 {
-    size_t c = m->level & WG__COL ? f->c : 1;
-    ptrdiff_t tc = m->size, ts = (ptrdiff_t)c * tc,
-              shift = m->level & WG__COL ? f->col * m->col : 0;
+    const size_t c = m->level & WG__COL ? f->c : 1;
+    const apart in = apart_in(f, m->level, m->size);
+    const ptrdiff_t shift = m->level & WG__COL ? f->col * m->col : 0;
+    const bool one = !(m->level & WG__ROW);
+    if (one || m->uniform) { /* a single run, as mostly */
+        char *at = wg__row_start(f, m, base) + shift;
+        const size_t r = one ? 1 : f->r;
+        if (store)
+            wg__copy_block(m->size, r, c, at, m->row, m->col, reg, in.row, in.col);
+        else
+            wg__copy_block(m->size, r, c, reg, in.row, in.col, at, m->row, m->col);
+        return;
+    }
     rows w = rows_begin(f, m, base);
-    if (!(m->level & WG__ROW))
-        w.n = w.left = 1;
     do {
         char *at = w.start + shift;
         if (store)
-            block(m->size, w.n, c, at, w.row, m->col, reg, ts, tc);
+            wg__copy_block(m->size, w.n, c, at, w.row, m->col, reg, in.row, in.col);
         else
-            block(m->size, w.n, c, reg, ts, tc, at, w.row, m->col);
-        reg += (ptrdiff_t)w.n * ts;
+            wg__copy_block(m->size, w.n, c, reg, in.row, in.col, at, w.row, m->col);
+        reg += (ptrdiff_t)w.n * in.row;
     } while (rows_next(&w, f, m));
 }
 
 void wg__pack(const wg__frame *f, const wg__mem *m, char *base, char *to)
 {
     whole_patch(f, m, base, to, false);
-    pad(m->dtype, m->size, to, f->count[m->level]);
+    pad_all(f, m->level, m->dtype, m->size, to);
 }
 
 void wg__unpack(const wg__frame *f, const wg__mem *m, char *base, const char *from)
@@ -207,7 +154,7 @@ void wg__step_load(const wg__inst *in, wg__frame *f)
     const wg__mem *m = &f->loop->mem[in->extra->mem];
     char *base = f->base[in->extra->mem], *to = f->place[in->y];
     if (m->level == WG__ONE)
-        fill(m->size, WG__LANES, to, base);
+        wg__fill(m->size, WG__LANES, to, base);
     else
         wg__pack(f, m, base, to);
 }
@@ -241,24 +188,26 @@ void wg__step_gather(const wg__inst *in, wg__frame *f)
     const wg__extra *x = in->extra;
     const wg__mem *m = &f->loop->mem[x->mem];
     const char *index = f->place[in->a];
-    const size_t c = m->level & WG__COL ? f->c : 1, bytes = c * m->size;
+    const size_t c = m->level & WG__COL ? f->c : 1;
     const ptrdiff_t shift = m->level & WG__COL ? f->col * m->col : 0;
+    const apart out = apart_in(f, m->level | WG__ROW, m->size);
+    const uint64_t zero = 0;
     char *to = f->place[in->y];
     size_t i = 0;
     rows w = rows_begin(f, m, f->base[x->mem]);
     do {
         char *at = w.start + shift;
-        for (size_t k = 0; k < w.n; k++, i++, at += w.row, to += bytes) {
+        for (size_t k = 0; k < w.n; k++, i++, at += w.row, to += out.row) {
             int64_t e = index_at(index, x->index, x->fixed_index ? 0 : i);
             if (e >= 0 && e < x->limit)
-                line(m->size, c, to, m->size, at + e * x->move, m->col);
+                wg__copy_line(m->size, c, to, out.col, at + e * x->move, m->col);
             else {
                 fail(x, f, i, e, x->limit);
-                memset(to, 0, bytes);
+                wg__copy_line(m->size, c, to, out.col, (const char *)&zero, 0);
             }
         }
     } while (rows_next(&w, f, m));
-    pad(m->dtype, m->size, f->place[in->y], f->r * c);
+    pad_all(f, m->level | WG__ROW, m->dtype, m->size, f->place[in->y]);
 }
 
 void wg__step_pick(const wg__inst *in, wg__frame *f)
@@ -266,10 +215,11 @@ void wg__step_pick(const wg__inst *in, wg__frame *f)
     const wg__extra *x = in->extra;
     const char *from = f->place[in->a];
     char *to = f->place[in->y];
-    for (size_t i = 0; i < f->r; i++, from += f->c * x->size, to += x->size) {
+    const apart at = apart_in(f, WG__FULL, x->size);
+    for (size_t i = 0; i < f->r; i++, from += at.row, to += x->size) {
         int64_t e = index_at(f->place[in->b], x->index, x->fixed_index ? 0 : i);
         if (e >= 0 && e < (int64_t)f->c)
-            memcpy(to, from + e * x->size, x->size);
+            memcpy(to, from + e * at.col, x->size);
         else {
             fail(x, f, i, e, x->limit);
             memset(to, 0, x->size);
@@ -317,53 +267,39 @@ void wg__step_iota(const wg__inst *in, wg__frame *f)
 
 /* A value of level `from` as one of the result's level: a ROW's element along its row, a row of a COL
  * repeated for all rows of a patch, one element everywhere. */
+static void spread_in_streams(const wg__inst *in, wg__frame *f)
+{
+    const size_t n = wg__stream(f), size = in->extra->size;
+    const char *from = f->place[in->a];
+    char *to = f->place[in->y];
+    for (size_t j = 0; j < f->c; j++, to += n * size)
+        if (in->extra->from == WG__ROW)
+            memcpy(to, from, n * size);
+        else
+            wg__fill((uint8_t)size, n, to, from + (in->extra->from == WG__COL ? j * size : 0));
+}
+
 void wg__step_spread(const wg__inst *in, wg__frame *f)
 {
     const wg__extra *x = in->extra;
     const char *from = f->place[in->a];
     char *to = f->place[in->y];
     size_t n;
+    if (f->loop->streams && in->level == WG__FULL) {
+        spread_in_streams(in, f);
+        return;
+    }
     if (x->from == WG__ONE) {
         n = f->count[in->level];
-        fill(x->size, n, to, from);
+        wg__fill(x->size, n, to, from);
     } else if (x->from == WG__ROW) {
         n = f->r * f->c;
         for (size_t i = 0; i < f->r; i++)
-            fill(x->size, f->c, to + i * f->c * x->size, from + i * x->size);
+            wg__fill(x->size, f->c, to + i * f->c * x->size, from + i * x->size);
     } else { /* once per column block: for all rows that a patch may have */
         n = f->loop->patch_rows * f->c;
         for (size_t i = 0; i < f->loop->patch_rows; i++)
             memcpy(to + i * f->c * x->size, from, f->c * x->size);
     }
     pad(x->dtype, x->size, to, n);
-}
-
-/* ---- ops ---------------------------------------------------------------------------------------------- */
-
-/* Through the block kernel, row by row, so that ROW operands are single elements. */
-void wg__step_rows(const wg__inst *in, wg__frame *f)
-{
-    const wg__extra *x = in->extra;
-    const ptrdiff_t *s = x->strides, last = s[in->nargs - 1];
-    const ptrdiff_t sb = s[in->nargs > 2], sc = s[in->nargs > 3 ? 2 : 0];
-    const char *a = f->place[in->a], *b = f->place[in->b], *c = f->place[in->c];
-    char *y = f->place[in->y];
-    for (size_t i = 0; i < f->r; i++, a += s[0], b += sb, c += sc, y += last)
-        x->block(f->c, a, b, c, y, in->attrs);
-}
-
-/* Through the op's loop, which sees real elements only. */
-void wg__step_loop(const wg__inst *in, wg__frame *f)
-{
-    const wg__extra *x = in->extra;
-    char **data = (char **)(void *)(f->run->scratch + f->loop->call_at);
-    size_t n = f->count[in->level];
-    for (uint32_t i = 0; i < in->nargs; i++)
-        data[i] = f->place[x->args[i]];
-    if (!n)
-        return;
-    x->loop(n, data, x->strides, in->attrs, x->user);
-    char *y = f->place[in->y];
-    if (f->n[in->level] > n)
-        fill(x->size, f->n[in->level] - n, y + n * x->size, y + (n - 1) * x->size);
 }

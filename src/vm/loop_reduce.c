@@ -1,10 +1,11 @@
-/* Reductions: kernels of the monoids, and the steps that use them.
+/* Reductions: kernels of the monoids.
  *
  * Sums, maxima and minima of floats are vectors, of the width of each instruction set. The order of
  * the operations is the same in all, so their results are too: four accumulators of 64 bytes take
  * turns along the elements, a last part is filled up with the neutral element, and the lanes are
  * folded in halves. NaN goes through max and min as in ops/reduce.c. Integers wrap
- * (they are added as unsigned). */
+ * (they are added as unsigned). Sums of f32 are f32 for BLOCK elements at most, and f64 across
+ * those: a lane sees a few additions only, so long rows lose nothing. */
 #include <math.h>
 #include <string.h>
 #include "vm/loop_inst.h"
@@ -93,7 +94,7 @@ static const int64_t last_double[16] = {0, 0, 0, 0, 0, 0, 0, 0, -1, -1, -1, -1, 
     c = OP##_V(M, c, d);                                                                           \
     u.v[k] = OP##_V(M, a, c);
 
-/* rows and fold of OP over T, in K vectors V (mask M) for each L elements, which are 64 bytes; quads
+/* rows, across and down of OP over T, in K vectors V (mask M) for each L elements, which are 64 bytes; quads
  * Q have mask N. Short rows go four at a time, a row to a lane. The last part of a long row is read
  * together with elements before it, which a mask takes out. */
 #define VECTOR_FOLD(NAME, TARGET, T, L, K, V, M, Q, N, NEUTRAL, OP)                                \
@@ -144,18 +145,49 @@ static const int64_t last_double[16] = {0, 0, 0, 0, 0, 0, 0, 0, -1, -1, -1, -1, 
                 to[i + k] = s[k];                                                                  \
         }                                                                                          \
     }                                                                                              \
-    TARGET static void NAME##_fold(size_t n, void *acc, const void *x)                             \
+    TARGET static void NAME##_across(size_t n, size_t c, const void *x, void *y)                   \
+    {                                                                                              \
+        enum { W = L / K };                                                                        \
+        for (size_t i = 0; i < n; i += W) {                                                        \
+            const T *p = (const T *)x + i;                                                         \
+            V s = *(const V##_any *)p;                                                             \
+            for (size_t j = 1; j < c; j++) {                                                       \
+                const V e = *(const V##_any *)(p += n);                                            \
+                s = OP##_V(M, s, e);                                                               \
+            }                                                                                      \
+            *(V##_any *)((T *)y + i) = s;                                                          \
+        }                                                                                          \
+    }                                                                                              \
+    TARGET static void NAME##_down(size_t r, size_t n, void *acc, const void *x)                   \
     {                                                                                              \
         enum { W = L / K };                                                                        \
         T *a = acc;                                                                                \
         const T *p = x;                                                                            \
         size_t i = 0;                                                                              \
+        for (; i + 4 * W <= n; i += 4 * W) {                                                       \
+            V s0 = *(const V##_any *)(a + i), s1 = *(const V##_any *)(a + i + W);                  \
+            V s2 = *(const V##_any *)(a + i + 2 * W), s3 = *(const V##_any *)(a + i + 3 * W);      \
+            const T *q = p + i;                                                                    \
+            for (size_t k = 0; k < r; k++, q += n) {                                               \
+                ADD_AT(q, s0, V, M, OP)                                                            \
+                ADD_AT(q + W, s1, V, M, OP)                                                        \
+                ADD_AT(q + 2 * W, s2, V, M, OP)                                                    \
+                ADD_AT(q + 3 * W, s3, V, M, OP)                                                    \
+            }                                                                                      \
+            *(V##_any *)(a + i) = s0;                                                              \
+            *(V##_any *)(a + i + W) = s1;                                                          \
+            *(V##_any *)(a + i + 2 * W) = s2;                                                      \
+            *(V##_any *)(a + i + 3 * W) = s3;                                                      \
+        }                                                                                          \
         for (; i + W <= n; i += W) {                                                               \
-            const V s = *(const V##_any *)(a + i), e = *(const V##_any *)(p + i);                  \
-            *(V##_any *)(a + i) = OP##_V(M, s, e);                                                 \
+            V s = *(const V##_any *)(a + i);                                                       \
+            for (size_t k = 0; k < r; k++)                                                         \
+                ADD_AT(p + k * n + i, s, V, M, OP)                                                 \
+            *(V##_any *)(a + i) = s;                                                               \
         }                                                                                          \
         for (; i < n; i++)                                                                         \
-            a[i] = OP##_1(a[i], p[i]);                                                             \
+            for (size_t k = 0; k < r; k++)                                                         \
+                a[i] = OP##_1(a[i], p[k * n + i]);                                                 \
     }
 
 /* The same in plain C, for all else; A is the type that rows accumulate in. */
@@ -170,12 +202,23 @@ static const int64_t last_double[16] = {0, 0, 0, 0, 0, 0, 0, 0, -1, -1, -1, -1, 
             *to = (T)s;                                                                            \
         }                                                                                          \
     }                                                                                              \
-    static void NAME##_fold(size_t n, void *acc, const void *x)                                    \
+    static void NAME##_across(size_t n, size_t c, const void *x, void *y)                          \
+    {                                                                                              \
+        const T *p = x;                                                                            \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            A s = p[i];                                                                            \
+            for (size_t j = 1; j < c; j++)                                                         \
+                s = (A)OP##_1(s, p[j * n + i]);                                                    \
+            ((T *)y)[i] = (T)s;                                                                    \
+        }                                                                                          \
+    }                                                                                              \
+    static void NAME##_down(size_t r, size_t n, void *acc, const void *x)                          \
     {                                                                                              \
         T *a = acc;                                                                                \
         const T *p = x;                                                                            \
-        for (size_t i = 0; i < n; i++)                                                             \
-            a[i] = (T)OP##_1(a[i], p[i]);                                                          \
+        for (; r; r--, p += n)                                                                     \
+            for (size_t i = 0; i < n; i++)                                                         \
+                a[i] = (T)OP##_1(a[i], p[i]);                                                      \
     }
 
 #define FLOAT_FOLDS(ISA, K, VF, MF, VD, MD)                                                        \
@@ -205,45 +248,91 @@ PLAIN_FOLD(min_l, int64_t, int64_t, INT64_MAX, SMALLER)
 PLAIN_FOLD(any_b, uint8_t, uint8_t, 0, ANY)
 PLAIN_FOLD(all_b, uint8_t, uint8_t, 1, ALL)
 
-static void widen_sum(size_t n, void *acc, const void *x)
+static void widen_sum(size_t r, size_t n, void *acc, const void *x)
 {
     double *a = acc;
     const float *p = x;
-    for (size_t i = 0; i < n; i++)
-        a[i] += (double)p[i];
+    for (; r; r--, p += n)
+        for (size_t i = 0; i < n; i++)
+            a[i] += (double)p[i];
 }
 
-static void widen_prod(size_t n, void *acc, const void *x)
+static void widen_prod(size_t r, size_t n, void *acc, const void *x)
 {
     double *a = acc;
     const float *p = x;
-    for (size_t i = 0; i < n; i++)
-        a[i] *= (double)p[i];
+    for (; r; r--, p += n)
+        for (size_t i = 0; i < n; i++)
+            a[i] *= (double)p[i];
 }
 
 static void total_prod(size_t n, const void *x, void *acc)
 {
     for (size_t i = 0; i < n; i++)
-        widen_prod(1, acc, (const float *)x + i);
+        widen_prod(1, 1, acc, (const float *)x + i);
 }
+
+/* ---- long sums of f32 ------------------------------------------------------------------------------------ */
+
+/* Each part of a row is a sum of its own, of the `rows` kernel of the instruction set. */
+enum { BLOCK = 1024 };
+
+typedef void (*rows_fn)(size_t r, size_t c, const void *x, void *y);
+
+static double sum_blocks(rows_fn rows, size_t n, const float *x)
+{
+    double s = 0;
+    for (size_t i = 0; i < n; i += BLOCK) {
+        float part;
+        rows(1, n - i < BLOCK ? n - i : BLOCK, x + i, &part);
+        s += (double)part;
+    }
+    return s;
+}
+
+#define BLOCK_SUMS(ISA)                                                                            \
+    static void long_sum_##ISA##_rows(size_t r, size_t c, const void *x, void *y)                  \
+    {                                                                                              \
+        if (c <= BLOCK) {                                                                          \
+            sum_f_##ISA##_rows(r, c, x, y);                                                        \
+            return;                                                                                \
+        }                                                                                          \
+        for (size_t i = 0; i < r; i++)                                                             \
+            ((float *)y)[i] = (float)sum_blocks(sum_f_##ISA##_rows, c, (const float *)x + i * c);  \
+    }                                                                                              \
+    static void long_sum_##ISA##_total(size_t n, const void *x, void *acc)                         \
+    {                                                                                              \
+        *(double *)acc += sum_blocks(sum_f_##ISA##_rows, n, x);                                    \
+    }
+
+BLOCK_SUMS(PORTABLE)
+#if defined __x86_64__
+BLOCK_SUMS(AVX2)
+BLOCK_SUMS(AVX512)
+#endif
 
 /* ---- the table --------------------------------------------------------------------------------------- */
 
 typedef struct row {
     void (*rows)(size_t r, size_t c, const void *x, void *y);
-    void (*fold)(size_t n, void *acc, const void *x);
+    void (*across)(size_t n, size_t c, const void *x, void *y);
+    void (*down)(size_t r, size_t n, void *acc, const void *x);
+    void (*total)(size_t n, const void *x, void *acc); /* where the accumulator is wider */
 } row;
 
 /* clang-format off */
-#define ROW(name) {name##_rows, name##_fold}
+#define ROW(name) {name##_rows, name##_across, name##_down, NULL}
 #define ISA_ROWS(ISA)                                                                              \
-    {[WG_MONOID_SUM] = {[WG_F32] = ROW(sum_f_##ISA), [WG_F64] = ROW(sum_d_##ISA),                  \
+    {[WG_MONOID_SUM] = {[WG_F32] = {long_sum_##ISA##_rows, sum_f_##ISA##_across,                   \
+                                    sum_f_##ISA##_down, long_sum_##ISA##_total},                   \
+                        [WG_F64] = ROW(sum_d_##ISA),                                               \
                         [WG_I32] = ROW(sum_i), [WG_I64] = ROW(sum_l)},                             \
      [WG_MONOID_MAX] = {[WG_F32] = ROW(max_f_##ISA), [WG_F64] = ROW(max_d_##ISA),                  \
                         [WG_I32] = ROW(max_i), [WG_I64] = ROW(max_l)},                             \
      [WG_MONOID_MIN] = {[WG_F32] = ROW(min_f_##ISA), [WG_F64] = ROW(min_d_##ISA),                  \
                         [WG_I32] = ROW(min_i), [WG_I64] = ROW(min_l)},                             \
-     [WG_MONOID_PROD] = {[WG_F32] = ROW(prod_f), [WG_F64] = ROW(prod_d),                           \
+     [WG_MONOID_PROD] = {[WG_F32] = {prod_f_rows, prod_f_across, prod_f_down, total_prod},         \
+                         [WG_F64] = ROW(prod_d),                                                   \
                          [WG_I32] = ROW(prod_i), [WG_I64] = ROW(prod_l)},                          \
      [WG_MONOID_ANY] = {[WG_BOOL] = ROW(any_b)},                                                   \
      [WG_MONOID_ALL] = {[WG_BOOL] = ROW(all_b)}}
@@ -263,11 +352,10 @@ static const row table[WG_ISA_COUNT][WG_MONOID_ALL + 1][WG_DTYPE_COUNT] = {
 wg__fold wg__loop_fold_of(wg_monoid monoid, wg_dtype dtype, int isa)
 {
     const row *r = &table[isa][monoid][dtype];
-    wg__fold f = {r->rows, r->fold, r->fold, NULL, dtype, dtype, monoid};
+    wg__fold f = {r->rows, r->across, r->down, r->down, r->total, dtype, dtype, monoid};
     if (dtype == WG_F32 && (monoid == WG_MONOID_SUM || monoid == WG_MONOID_PROD)) {
         f.wide = WG_F64;
         f.widen = monoid == WG_MONOID_SUM ? widen_sum : widen_prod;
-        f.total = monoid == WG_MONOID_SUM ? NULL : total_prod;
     }
     return f;
 }
@@ -275,130 +363,7 @@ wg__fold wg__loop_fold_of(wg_monoid monoid, wg_dtype dtype, int isa)
 void wg__fold_neutral(wg_monoid monoid, wg_dtype dtype, void *to, size_t n)
 {
     /* Of no elements; portable: it is the same everywhere. */
-    table[WG_ISA_PORTABLE][monoid][dtype].rows(n, 0, to, to);
-}
-
-/* ---- steps -------------------------------------------------------------------------------------------- */
-
-void wg__step_reduce(const wg__inst *in, wg__frame *f)
-{
-    const wg__extra *x = in->extra;
-    char *to = f->place[in->y];
-    x->fold.rows(f->r, f->c, f->place[in->a], to);
-    size_t more = f->n[WG__ROW] - f->r, size = x->size;
-    for (size_t i = 0; i < more; i++)
-        memcpy(to + (f->r + i) * size, to, size);
-}
-
-void wg__step_total(const wg__inst *in, wg__frame *f)
-{
-    const wg__extra *x = in->extra;
-    const wg__sink *s = &f->loop->sink[x->sink];
-    char *acc = f->run->partials + s->at + f->tile * sizeof(double);
-    if (s->rows_only && f->col)
-        return;
-    size_t n = s->rows_only ? f->r : f->r * f->c;
-    if (s->fold.total) {
-        s->fold.total(n, f->place[in->a], acc);
-        return;
-    }
-    union {
-        float f32;
-        double f64;
-        int64_t i64;
-    } one; /* room for any element */
-    s->fold.rows(1, n, f->place[in->a], &one);
-    s->fold.widen(1, acc, &one);
-}
-
-static char *column_partials(const wg__frame *f, const wg__sink *s, int64_t col)
-{
-    size_t size = wg_dtype_size(s->fold.wide);
-    return f->run->partials + s->at + (f->band * (size_t)f->loop->cols + (size_t)col) * size;
-}
-
-static void wide_fold(const wg__sink *s, size_t n, char *acc, char *buffer, const char *x)
-{
-    if (s->buffered)
-        s->fold.fold(n, buffer, x);
-    else
-        s->fold.widen(n, acc, x);
-}
-
-/* Buffered: rows are summed as f32, and as f64 every few hundred rows. Patches of short rows are
- * first folded in halves, so that vectors are used well. */
-void wg__step_columns(const wg__inst *in, wg__frame *f)
-{
-    const wg__sink *s = &f->loop->sink[in->extra->sink];
-    const size_t size = wg_dtype_size(s->fold.dtype), bytes = f->c * size;
-    char *x = f->place[in->a], *acc = column_partials(f, s, f->col);
-    char *buffer = f->run->scratch + s->buffer + (size_t)(f->col - f->rect_col) * size;
-    size_t r = f->r;
-    char *half = f->run->scratch + s->half;
-    for (const size_t row_most = 64; f->c < row_most && r > 3 && s->half; x = half, r /= 2) {
-        size_t n = r / 2 * f->c;
-        if (r % 2)
-            wide_fold(s, f->c, acc, buffer, x + 2 * n * size);
-        if (x != half)
-            memcpy(half, x, n * size);
-        s->fold.fold(n, half, x + n * size);
-    }
-    for (size_t i = 0; i < r; i++, x += bytes)
-        wide_fold(s, f->c, acc, buffer, x);
-    if (s->buffered && f->flush) {
-        s->fold.widen(f->c, acc, buffer);
-        wg__fold_neutral(s->fold.monoid, s->fold.dtype, buffer, f->c);
-    }
-}
-
-void wg__sinks_begin(wg__frame *f)
-{
-    for (size_t i = 0; i < f->loop->nsink; i++) {
-        const wg__sink *s = &f->loop->sink[i];
-        if (!s->columns) {
-            wg__fold_neutral(s->fold.monoid, s->fold.wide,
-                             f->run->partials + s->at + f->tile * sizeof(double), 1);
-            continue;
-        }
-        size_t n = (size_t)f->rect_cols;
-        wg__fold_neutral(s->fold.monoid, s->fold.wide, column_partials(f, s, f->rect_col), n);
-        if (s->buffered)
-            wg__fold_neutral(s->fold.monoid, s->fold.dtype, f->run->scratch + s->buffer, n);
-    }
-}
-
-/* ---- the end -------------------------------------------------------------------------------------------- */
-
-static void put(const wg__sink *s, char *to, const char *acc)
-{
-    if (s->fold.wide == s->fold.dtype)
-        memcpy(to, acc, wg_dtype_size(s->fold.dtype));
-    else
-        *(float *)(void *)to = (float)*(const double *)(const void *)acc;
-}
-
-/* acc[i] = acc[i] op x[i] of type `wide`. */
-static void combine(const wg__sink *s, size_t n, char *acc, const char *x)
-{
-    table[WG_ISA_PORTABLE][s->fold.monoid][s->fold.wide].fold(n, acc, x);
-}
-
-void wg__loop_finish(const wg__loop *loop, const wg__loop_run *run)
-{
-    const bool none = !loop->rows || !loop->cols;
-    for (size_t i = 0; i < loop->nsink; i++) {
-        const wg__sink *s = &loop->sink[i];
-        const wg__mem *m = &loop->mem[s->mem];
-        char *to = run->slots[m->slot] + m->offset, *acc = run->partials + s->at;
-        const size_t n = s->columns ? (size_t)loop->cols : 1, size = wg_dtype_size(s->fold.wide);
-        const size_t parts = s->columns ? loop->bands : loop->tiles;
-        const size_t apart = s->columns ? n * size : sizeof(double);
-        double neutral;
-        wg__fold_neutral(s->fold.monoid, s->fold.wide, &neutral, 1);
-        const bool empty = s->rows_only ? !loop->rows : none;
-        for (size_t k = 1; k < parts && !empty; k++)
-            combine(s, n, acc, acc + k * apart);
-        for (size_t j = 0; j < n; j++, to += m->col)
-            put(s, to, empty ? (const char *)&neutral : acc + j * size);
-    }
+    table[WG_ISA_PORTABLE][monoid][dtype].rows(n ? 1 : 0, 0, to, to);
+    if (n > 1)
+        wg__fill((uint8_t)wg_dtype_size(dtype), n, to, to);
 }

@@ -10,7 +10,7 @@ typedef wg__emitter emitter;
 
 bool wg__loop_is_dense(const wg__loop *loop, const wg__mem *m)
 {
-    if (m->col != m->size || !loop->cols)
+    if (m->col != m->size || !loop->cols || loop->streams)
         return false;
     if (loop->patch_rows == 1)
         return true;
@@ -99,8 +99,8 @@ typedef struct hole {
 static size_t bytes_of(const emitter *e, const place *p)
 {
     const wg__loop *loop = e->loop;
-    size_t n =
-        (p->level & WG__ROW ? loop->patch_rows : 1) * (p->level & WG__COL ? loop->patch_cols : 1);
+    size_t rows = loop->streams ? wg__lanes_up(loop->patch_rows) : loop->patch_rows;
+    size_t n = (p->level & WG__ROW ? rows : 1) * (p->level & WG__COL ? loop->patch_cols : 1);
     return (wg__lanes_up(n ? n : 1) * p->size + 63) & ~(size_t)63;
 }
 
@@ -229,7 +229,7 @@ static bool lay_out(emitter *e)
         loop->partials += up64(bytes);
         s->buffer = loop->scratch;
         loop->scratch += s->buffered ? up64((size_t)loop->cut_cols * size) : 0;
-        bool halves = s->columns && (s->buffered || s->fold.widen == s->fold.fold);
+        bool halves = s->columns && (s->buffered || s->fold.widen == s->fold.down);
         s->half = halves && loop->patch_cols < 64 ? loop->scratch : 0;
         loop->scratch += s->half ? up64(patch / 2 * size) : 0;
     }
@@ -262,7 +262,21 @@ static double elements(const wg__loop *loop, uint32_t level)
     return (level & WG__ROW ? (double)loop->rows : 1) * (level & WG__COL ? (double)loop->cols : 1);
 }
 
-/* Rough: a nanosecond moves about sixteen bytes or computes eight elements in vectors, two without. */
+/* Rough nanoseconds of an element: vectors of cheap ops, of functions (SLEEF's), and none. */
+static double element_cost(const wg__inst *in)
+{
+    const wg__extra *x = in->extra;
+    const bool folds =
+        in->step == wg__step_reduce || in->step == wg__step_total || in->step == wg__step_columns;
+    const double wide = x->size == 8 ? 2 : 1;
+    if (in->block || x->block || folds)
+        return wide * (x->function ? 0.2 : 0.025);
+    return in->step == wg__step_loop ? x->function ? 10 : 1 : 0.1;
+}
+
+/* Bytes that a nanosecond moves, from the second level, the third, and memory. */
+static double bytes_per_ns(double bytes) { return bytes < 1e6 ? 200 : bytes < 1.6e7 ? 100 : 35; }
+
 static void estimate(wg__loop *loop)
 {
     for (size_t i = 0; i < loop->ninst; i++) {
@@ -270,13 +284,13 @@ static void estimate(wg__loop *loop)
         bool folds = in->step == wg__step_reduce || in->step == wg__step_total ||
                      in->step == wg__step_columns;
         double n = elements(loop, folds ? WG__FULL : in->level);
-        bool vectors = in->block || in->extra->block || folds;
-        loop->flops += vectors || in->step == wg__step_loop ? n : 0;
-        loop->cost += 3 + n * (vectors ? 0.12 : in->step == wg__step_loop ? 0.5 : 0.1);
+        bool computes = in->block || in->extra->block || folds || in->step == wg__step_loop;
+        loop->flops += computes ? n * in->extra->ops : 0;
+        loop->cost += 5 + n * element_cost(in);
     }
     for (size_t i = 0; i < loop->nmem; i++)
         loop->bytes += elements(loop, loop->mem[i].level) * loop->mem[i].size;
-    loop->cost += 40 + loop->bytes / 16;
+    loop->cost += 40 + loop->bytes / bytes_per_ns(loop->bytes);
 }
 
 bool wg__loop_place(emitter *e)

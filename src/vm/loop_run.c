@@ -45,6 +45,8 @@ static void patch(wg__frame *f)
 {
     const wg__loop *loop = f->loop;
     set_count(f, WG__FULL, f->r * f->c);
+    if (loop->streams)
+        f->n[WG__FULL] = wg__stream(f) * f->c;
     bool direct = f->n[WG__FULL] == f->count[WG__FULL] && (f->r == 1 || f->c == (size_t)loop->cols);
     aim(f, 0, loop->aim_cols, direct);
     run_group(f, WG__G_PATCH);

@@ -4,11 +4,18 @@
 #include "vm/loop_inst.h"
 
 /* A patch has about this many elements: registers stay in L1, and the cost of calling a kernel is
- * small beside the work. */
-enum { PATCH = 512, PATCH_MOST = 2048, TRANSPOSED = 16 };
+ * small beside the work. Where there is nothing but folds of memory, no registers are needed. */
+enum { PATCH = 1024, PATCH_WIDE = 512, PATCH_FOLDS = 8192, TRANSPOSED = 16 };
+/* Of streams, as many as this; their patches are larger, since each column is a call. */
+enum { FEW = 16, STREAM_PATCH = 1024 };
 /* A tile is worth this many elements times instructions. */
 static const double tile_work = 49152;
-enum { TILES_MOST = 64, FLUSH_ROWS = 512 };
+/* f32 sums of columns go on in f64 after so many rows. */
+enum { TILES_MOST = 64, FLUSH_ROWS = 128 };
+/* Rows of a band that make up for its partial results by column. */
+enum { BAND_LEAST = 128 };
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* ---- merging ------------------------------------------------------------------------------------- */
 
@@ -198,18 +205,32 @@ void wg__loop_levels(wg__loop_builder *b)
 
 /* ---- patches ------------------------------------------------------------------------------------- */
 
+static size_t patch_size(const wg__loop_builder *b)
+{
+    bool folds = true, wide = false;
+    for (size_t i = 0; i < b->defs.len; i++) {
+        const wg__def *d = &b->defs.data[i];
+        bool result = d->kind == WG__DEF_TOTAL || d->kind == WG__DEF_COLUMNS;
+        if (!d->used || d->level != WG__FULL || result)
+            continue;
+        folds = folds && d->kind == WG__DEF_LOAD;
+        wide = wide || wg_dtype_size(d->dtype) == 8;
+    }
+    return folds ? PATCH_FOLDS : wide ? PATCH_WIDE : PATCH;
+}
+
 /* The fewest rows, about a patch's worth, that make whole groups of lanes with `cols`. */
-static size_t rows_for(int64_t cols)
+static size_t rows_for(int64_t cols, size_t patch)
 {
     size_t c = cols > 0 ? (size_t)cols : 1;
     size_t unit = WG__LANES;
     for (size_t x = c; unit > 1 && x % 2 == 0; x /= 2)
         unit /= 2;
-    size_t rows = PATCH / c > 1 ? PATCH / c : 1;
+    size_t rows = patch / c > 1 ? patch / c : 1;
     size_t whole = (rows + unit - 1) / unit * unit;
-    if (whole * c > PATCH + PATCH / 2 && rows >= unit)
+    if (whole * c > patch + patch / 2 && rows >= unit)
         whole = rows / unit * unit;
-    return whole * c <= PATCH_MOST ? whole : rows;
+    return whole * c <= 4 * patch ? whole : rows;
 }
 
 /* Some memory runs along the rows: blocks of rows and columns then use whole cache lines. */
@@ -235,6 +256,38 @@ static bool computes_columns(const wg__loop_builder *b)
     return false;
 }
 
+/* Is each column better a stream of its own? Rough nanoseconds a row: spreading and folding short rows
+ * against transposing memory. */
+static bool few_columns(const wg__loop_builder *b, const wg__loop *loop)
+{
+    const double per_row = 4, per_element = 0.5;
+    double wins = 0, losses = 0;
+    if (!b->nouter || b->cols < 2 || b->cols > FEW || loop->rows < 2 * WG__LANES ||
+        (b->cut && !b->whole_rows))
+        return false;
+    for (size_t i = 0; i < b->defs.len; i++) {
+        const wg__def *d = &b->defs.data[i];
+        bool memory =
+            d->kind == WG__DEF_LOAD || d->kind == WG__DEF_GATHER || d->kind == WG__DEF_STORE;
+        if (d->used && d->kind == WG__DEF_REDUCE)
+            wins += per_row;
+        if (d->used && memory && d->level == WG__FULL)
+            losses += per_element * (double)b->cols;
+        for (uint32_t k = 0; d->used && d->level == WG__FULL && k < d->nin; k++)
+            if (b->defs.data[b->operands.data[d->first + k]].level == WG__ROW)
+                wins += per_row;
+    }
+    return wins > losses;
+}
+
+/* Patches of about equal size, in whole lanes. */
+static void stream_patches(wg__loop *loop)
+{
+    int64_t most = ceil_div(STREAM_PATCH, loop->cols), patches = ceil_div(loop->rows, most);
+    loop->streams = true;
+    loop->patch_rows = wg__lanes_up((size_t)ceil_div(loop->rows, patches));
+}
+
 void wg__loop_patches(const wg__loop_builder *b, wg__loop *loop)
 {
     loop->nouter = b->nouter;
@@ -243,17 +296,20 @@ void wg__loop_patches(const wg__loop_builder *b, wg__loop *loop)
     for (int d = 0; d < b->nouter; d++)
         loop->rows *= loop->outer[d] = b->outer[d];
     size_t cols = (size_t)b->cols, rows = (size_t)loop->rows;
+    const size_t patch = patch_size(b);
     loop->patch_cols = cols;
-    loop->patch_rows = rows_for(b->cols);
-    if (!b->whole_rows && cols >= 2 * TRANSPOSED && transposed(b)) {
+    loop->patch_rows = rows_for(b->cols, patch);
+    if (few_columns(b, loop))
+        stream_patches(loop);
+    else if (!b->whole_rows && cols >= 2 * TRANSPOSED && transposed(b)) {
         loop->patch_cols = TRANSPOSED;
-        loop->patch_rows = PATCH / TRANSPOSED;
+        loop->patch_rows = PATCH_WIDE / TRANSPOSED;
         loop->cols_outer = true;
-    } else if (!b->whole_rows && cols > PATCH) {
+    } else if (!b->whole_rows && cols > patch) {
         bool whole = loop->patch_rows * cols % WG__LANES == 0;
         bool ragged = cols % WG__LANES && whole && rows > 1;
         loop->patch_rows = ragged ? loop->patch_rows : 1;
-        loop->patch_cols = ragged ? cols : PATCH;
+        loop->patch_cols = ragged ? cols : patch;
         loop->cols_outer = !ragged && computes_columns(b);
     }
     if (loop->patch_rows > rows)
@@ -267,8 +323,6 @@ void wg__loop_patches(const wg__loop_builder *b, wg__loop *loop)
 }
 
 /* ---- tiles --------------------------------------------------------------------------------------- */
-
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* Cuts `size` into at most `want` pieces of equally many blocks; the size of a piece. */
 static int64_t piece(int64_t size, int64_t block, int64_t want)
@@ -293,9 +347,12 @@ void wg__loop_tiling(const wg__loop_builder *b, wg__loop *loop)
     size_t used = 0;
     for (size_t i = 0; i < b->defs.len; i++)
         used += b->defs.data[i].used;
+    int64_t most = rows;
+    for (size_t i = 0; i < b->defs.len; i++)
+        most = b->defs.data[i].kind == WG__DEF_COLUMNS ? ceil_div(rows, BAND_LEAST) : most;
     double work = (double)rows * (double)(cols ? cols : 1) * (double)used / tile_work;
     int64_t want = work > TILES_MOST ? TILES_MOST : work < 1 ? 1 : (int64_t)work;
-    loop->band_rows = piece(rows, (int64_t)loop->patch_rows, want);
+    loop->band_rows = piece(rows, (int64_t)loop->patch_rows, want < most ? want : most);
     loop->bands = (size_t)ceil_div(rows, loop->band_rows);
     loop->cuts = 1;
     want /= (int64_t)loop->bands;

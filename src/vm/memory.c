@@ -22,7 +22,7 @@ static size_t times_root(const wg__planner *p, uint32_t base)
 {
     size_t n = 0;
     for (size_t i = 0; i < p->task->nroots; i++)
-        n += p->clusters.layout[p->task->roots[i]].base == base;
+        n += wg__base_of(&p->clusters, p->task->roots[i]) == base;
     return n;
 }
 
@@ -53,7 +53,7 @@ void wg__planner_effects(wg__planner *p)
         uint32_t value = t->values[e], param = t->params[e];
         uint32_t step = p->clusters.of[wg__head(t->tape, value)];
         bool good = t->in_place[e] && step != WG__NO_CLUSTER && step >= safe &&
-                    p->clusters.layout[value].base == value && p->clusters.stored[value] &&
+                    wg__base_of(&p->clusters, value) == value && p->clusters.stored[value] &&
                     plan->steps.data[step].kind != WG__KERNEL &&
                     plan->steps.data[step].kind != WG__SCALARS && times_root(p, value) == 1 &&
                     times_root(p, param) == 0 && !read_beside(p, param, step);
@@ -75,10 +75,64 @@ static size_t bytes_of(const wg__planner *p, uint32_t id)
     return wg__type_bytes(wg__type_at(p->task->tape, id));
 }
 
-static void place_value(wg__planner *p, uint32_t id)
+static int64_t count_of(const wg__planner *p, uint32_t id)
 {
-    if (id != WG__NONE && p->clusters.stored[id] && p->place[id].where == WG__NOWHERE)
+    return wg_shape_count(wg__type_at(p->task->tape, id)->shape);
+}
+
+/* Whether member `id` of a loop over `count` elements reads the memory of `value`, if at all, element
+ * by element in the loop's order. */
+static bool reads_in_order(const wg__planner *p, uint32_t id, uint32_t value, int64_t count)
+{
+    const wg__clusters *c = &p->clusters;
+    const uint32_t *in = wg__operands(c->tape, wg__node_at(c->tape, id));
+    for (size_t k = 0; k < wg__reads(c, id); k++) {
+        wg__layout room;
+        if (wg__read_base(c, id, k) != value)
+            continue;
+        const wg__layout *at = wg__read_layout(c, id, k, &room);
+        if ((c->role[id] != WG__MAP && c->role[id] != WG__FOLD) || at->s.offset != 0 ||
+            count_of(p, in[k]) != count || !wg__layout_dense(wg__type_at(c->tape, in[k]), &at->s))
+            return false;
+    }
+    return true;
+}
+
+/* A value that this loop is the last to read and whose memory its result `id` may take over: both
+ * dense over the whole space, in elements of one size (see vm/loop.h). WG__NONE: there is none. */
+static uint32_t taken_over(const wg__planner *p, const wg__vm_step *step, uint32_t id)
+{
+    const wg__vm_plan *plan = p->plan;
+    const wg__clusters *c = &p->clusters;
+    const size_t index = (size_t)(step - plan->steps.data);
+    const int64_t count = wg_shape_count(c->list.data[index].space);
+    if (step->kind != WG__LOOP || c->role[id] != WG__MAP || count_of(p, id) != count)
+        return WG__NONE;
+    for (uint32_t s = step->slot; s < step->slot + step->nslots; s++) {
+        uint32_t value = plan->slots.data[s].id;
+        bool good = value != WG__NONE && p->last[value] == index &&
+                    p->place[value].where == WG__FRAME && count_of(p, value) == count &&
+                    c->of[value] != index && bytes_of(p, value) == bytes_of(p, id);
+        for (uint32_t i = 0; i < step->nmembers && good; i++)
+            good = reads_in_order(p, c->members.data[step->member + i], value, count);
+        if (good)
+            return value;
+    }
+    return WG__NONE;
+}
+
+/* alone: no other step runs beside it. */
+static void place_value(wg__planner *p, const wg__vm_step *step, bool alone, uint32_t id)
+{
+    if (!p->clusters.stored[id] || p->place[id].where != WG__NOWHERE)
+        return;
+    uint32_t from = alone ? taken_over(p, step, id) : WG__NONE;
+    if (from == WG__NONE) {
         p->place[id] = (wg__place){WG__FRAME, wg__arena_take(&p->arena, bytes_of(p, id))};
+        return;
+    }
+    p->place[id] = p->place[from];
+    p->last[from] = WG__FOREVER; /* its memory is given back as that of `id` */
 }
 
 /* All values of a SCALARS step lie in one block, as its code wants them. */
@@ -102,7 +156,7 @@ static size_t partial_bytes(const wg__vm_step *step)
     return step->scratch;
 }
 
-static void place_step(wg__planner *p, wg__vm_step *step)
+static void place_step(wg__planner *p, wg__vm_step *step, bool alone)
 {
     step->partials_at = wg__arena_take(&p->arena, partial_bytes(step));
     if (step->kind == WG__SCALARS) {
@@ -112,7 +166,7 @@ static void place_step(wg__planner *p, wg__vm_step *step)
     for (uint32_t i = 0; i < step->nmembers; i++) {
         uint32_t head = p->clusters.members.data[step->member + i];
         for (uint32_t k = 0; k < wg__node_at(p->task->tape, head)->nout; k++)
-            place_value(p, head + k);
+            place_value(p, step, alone, head + k);
     }
     if (step->kind == WG__PRODUCT)
         step->shared_at = wg__arena_take(&p->arena, wg__product_shared(step->u.product));
@@ -164,7 +218,7 @@ static bool place_steps(wg__planner *p)
     for (size_t i = 0; i < plan->steps.len; i += plan->steps.data[i].together) {
         size_t end = i + plan->steps.data[i].together;
         for (size_t k = i; k < end; k++)
-            place_step(p, &plan->steps.data[k]);
+            place_step(p, &plan->steps.data[k], end - i == 1);
         for (size_t k = i; k < end; k++)
             if (!release_work(p, &plan->steps.data[k]))
                 return false;
@@ -197,7 +251,8 @@ static void place_roots(wg__planner *p)
     wg__vm_plan *plan = p->plan;
     const wg__task *t = p->task;
     for (size_t i = 0; i < plan->nroots; i++) {
-        const wg__layout *layout = &p->clusters.layout[t->roots[i]];
+        wg__layout room;
+        const wg__layout *layout = wg__layout_of(&p->clusters, t->roots[i], &room);
         const wg_type *type = wg__type_at(t->tape, t->roots[i]);
         wg__place at = p->place[layout->base];
         at.at += at.where == WG__BOUND || at.where == WG__CONST

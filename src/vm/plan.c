@@ -68,9 +68,8 @@ static wg_status plan_all(wg__planner *p)
     wg_ctx *ctx = p->ctx;
     size_t n = t->tape->nodes.len;
     wg__str *notes = p->maker->vm->explain ? &p->maker->vm->notes : NULL;
-    wg_status status =
-        wg__clusters_make(t->tape, t->roots, t->nroots, notes, &p->clusters,
-                          t->params, t->values, t->neffects, t->in_place);
+    wg_status status = wg__clusters_make(t->tape, t->roots, t->nroots, notes, &p->clusters,
+                                         t->params, t->values, t->neffects, t->in_place);
     if (status)
         return wg__fail(p->maker->error, status, "%s", wg_status_text(status));
     p->place = wg__calloc(ctx, n, sizeof *p->place);
@@ -84,7 +83,7 @@ static wg_status plan_all(wg__planner *p)
         !wg__place_sources(t->tape, t->bound, t->nbound, p->place, &plan->literals))
         return wg__planner_no_memory(p);
     for (size_t i = 0; i < t->nroots; i++)
-        p->last[p->clusters.layout[t->roots[i]].base] = WG__FOREVER;
+        p->last[wg__base_of(&p->clusters, t->roots[i])] = WG__FOREVER;
     if ((status = wg__planner_steps(p)))
         return status;
     wg__planner_effects(p);
@@ -160,6 +159,8 @@ static wg_status make(wg__maker *m, const wg__task *t)
     p->task = t;
     p->plan = plan_new(m, t);
     wg_status status = p->plan ? plan_all(p) : wg__planner_no_memory(p);
+    if (status == WG_OK)
+        p->plan->flops = wg__vm_plan_flops(p->plan);
     if (status == WG_OK && !wg__vec_push(ctx, &m->vm->plans, p->plan))
         status = wg__planner_no_memory(p);
     if (status)

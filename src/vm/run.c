@@ -42,8 +42,8 @@ wg__vm_frame *wg__vm_frame_make(const wg__vm_plan *plan, wg_session *session, vo
                         .slots = (char **)(void *)(base + plan->slots_at),
                         .views = (wg_view *)(void *)(base + plan->views_at),
                         .faults = (wg__vm_fault *)(void *)(base + plan->faults_at),
-                        .literals = memory == session->frame ? session->program->literals
-                                                         : plan->literals};
+                        .literals =
+                            memory == session->frame ? session->program->literals : plan->literals};
     for (size_t i = 0; i < plan->slots.len; i++)
         if (plan->slots.data[i].place.where != WG__BOUND)
             f->slots[i] = at_slot(f, &plan->slots.data[i]);
@@ -146,8 +146,8 @@ static wg_status tell_fault(wg__vm_frame *f, const wg__loop_fault *fault)
                             "size %lld",
                             value, at, (long long)wg_attrs_int(&attrs, "axis"), limit);
     return wg__run_fail(&f->running, WG_RANGE,
-                        "index %lld (element %lld of index) is out of range for %lld classes", value,
-                        at, limit);
+                        "index %lld (element %lld of index) is out of range for %lld classes",
+                        value, at, limit);
 }
 
 /* Tells the first fault in order of items and forgets all. */

@@ -21,6 +21,7 @@
 enum { WG__REGIONS = 4 };    /* of 1, 2, 4 and 8 bytes an element */
 enum { WG__CHUNK = 256 };    /* nodes; operands of a chunk stay in L1 */
 enum { WG__BLOCK_PAD = 16 }; /* block kernels take multiples of it */
+enum { WG__AHEAD = 25 };     /* words from a call to the operands of the eighth one after it */
 
 typedef enum wg__span { WG__SPAN_F64, WG__SPAN_F32, WG__SPAN_ANY, WG__SPAN_CHUNK } wg__span;
 enum {
@@ -71,7 +72,7 @@ struct wg__scalars {
     wg__outer_copy *copies;
     size_t ncopies;
     uint32_t *code;
-    size_t words;
+    size_t words; /* of code; WG__AHEAD + 2 more may be read */
 };
 
 /* ---- building ----------------------------------------------------------------------------------- */

@@ -1,11 +1,14 @@
 /* Packing scalars: nodes are sorted by (level, action) in linear time and written out as code. What is
- * equal in both is computed together: as chunks, where it is many, else one by one. */
+ * equal in both is computed together: as chunks, where it is many, else one by one. Before that nodes
+ * move to later levels as far as nobody has to wait for them, so that more of them meet. */
 #include "vm/scalars_code.h"
 
 #include <string.h>
 
 enum { RUN_CALLS = 8 }; /* from here on a chunk beats calls of scalar functions */
+enum { RUN_UNARY = 3 }; /* and of unary ones, most of which take long */
 enum { RUN_LOOPS = 4 }; /* and calls of loops */
+enum { BUNCH = 512 };   /* nodes that one may be moved past */
 
 /* ---- order -------------------------------------------------------------------------------------- */
 
@@ -29,6 +32,53 @@ static void rank_actions(const wg__scalars_builder *b, uint32_t *rank)
     starts(count, 3);
     for (size_t i = 0; i < b->actions.len; i++)
         rank[i] = count[b->actions.data[i].span]++;
+}
+
+/* Of from .. to the number with the most zero bits at its end. */
+static uint32_t roundest(uint32_t from, uint32_t to)
+{
+    if (from == 0)
+        return 0;
+    uint32_t low = 1; /* above the bits that may be cleared */
+    while ((to & ~(low + low - 1)) >= from)
+        low += low;
+    return to & ~(low - 1);
+}
+
+/* For each node the latest level from which the longest path still ends in time. */
+static void find_latest(const wg__scalars_builder *b, uint32_t *latest)
+{
+    const wg__scalar_node *nodes = b->nodes.data;
+    for (size_t i = 0; i < b->nodes.len; i++)
+        latest[i] = b->levels - 1;
+    for (size_t i = b->nodes.len; i-- > 0;) {
+        const wg__scalar *in = b->ins.data + nodes[i].in;
+        for (uint32_t k = 0; k < b->actions.data[nodes[i].action].nin; k++)
+            if (!(in[k] & WG__OUTER) && latest[in[k]] >= latest[i])
+                latest[in[k]] = latest[i] - 1;
+    }
+}
+
+/* Narrow levels make short runs. A node that need not be computed at once, as most are that the
+ * backward sweep uses, moves to the roundest level up to the one where it must be: there many of a
+ * kind meet. It moves past so few nodes that what it reads and what reads it stay in cache. */
+static void bunch(wg__scalars_builder *b, uint32_t *latest)
+{
+    const size_t n = b->nodes.len;
+    wg__scalar_node *nodes = b->nodes.data;
+    const size_t window = n ? (size_t)BUNCH * b->levels / n : 0;
+    if (window < 2)
+        return;
+    find_latest(b, latest);
+    for (size_t i = 0; i < n; i++) {
+        const wg__scalar *in = b->ins.data + nodes[i].in;
+        uint32_t from = 0;
+        for (uint32_t k = 0; k < b->actions.data[nodes[i].action].nin; k++)
+            if (!(in[k] & WG__OUTER) && nodes[in[k]].level >= from)
+                from = nodes[in[k]].level + 1;
+        const bool near = latest[i] - from < window;
+        nodes[i].level = roundest(from, near ? latest[i] : from + (uint32_t)window - 1);
+    }
 }
 
 /* Nodes by (level, rank of the action, number): two stable counting sorts. */
@@ -155,7 +205,8 @@ static bool write_chunk(writer *w, const uint32_t *order, uint32_t n)
 static bool write_run(writer *w, const uint32_t *order, size_t n)
 {
     const wg__action *a = &w->b->actions.data[w->b->nodes.data[order[0]].action];
-    const bool chunks = a->nin <= 3 && n >= (a->span == WG__SPAN_ANY ? RUN_LOOPS : RUN_CALLS);
+    const size_t least = a->span == WG__SPAN_ANY ? RUN_LOOPS : a->nin == 1 ? RUN_UNARY : RUN_CALLS;
+    const bool chunks = a->nin <= 3 && n >= least;
     for (size_t i = 0; i < n; i += chunks ? WG__CHUNK : 1) {
         const size_t rest = n - i;
         if (!(chunks ? write_chunk(w, order + i, rest < WG__CHUNK ? (uint32_t)rest : WG__CHUNK)
@@ -254,14 +305,19 @@ static bool pack(wg__scalars_builder *b, wg__scalars *s, uint32_t *order, uint32
                  uint64_t *at)
 {
     writer w = {.b = b, .order = order, .index = index};
+    bunch(b, index);
     if (!sort(b, order))
         return false;
     place(b, s, order, index, at);
     const bool ok = copies(b, s) && write_code(&w);
     s->code = w.code.data;
     s->words = w.code.len;
-    uint32_t *fit = ok ? wg__realloc(b->ctx, s->code, s->words * sizeof *fit) : NULL;
-    s->code = fit ? fit : s->code;
+    const size_t room = (s->words + WG__AHEAD + 2) * sizeof *s->code;
+    uint32_t *fit = ok ? wg__realloc(b->ctx, s->code, room) : NULL;
+    if (fit) {
+        memset(fit + s->words, 0, room - s->words * sizeof *fit);
+        s->code = fit;
+    }
     return fit != NULL;
 }
 

@@ -34,10 +34,13 @@ size_t wg__scalars_count(const wg__scalars *s) { return s->nodes; }
     static const uint32_t *NAME(machine *m, const uint32_t *pc, size_t n, size_t width)            \
     {                                                                                              \
         const wg__action *actions = m->actions;                                                    \
+        const uintptr_t base = (uintptr_t)m->base[REGION];                                         \
         const T *x = (const T *)(const void *)m->base[REGION];                                     \
         T *y = (T *)(void *)m->next[REGION];                                                       \
         for (; n; n--, pc += width) {                                                              \
             const wg__action *a = &actions[pc[0]];                                                 \
+            for (int k = 0; k < 2; k++) /* of a later node, if this is the width then */           \
+                __builtin_prefetch((const void *)(base + pc[WG__AHEAD + k] * sizeof(T)));          \
             *y++ = a->call.NAME(x[pc[1]], x[pc[2]], x[pc[width - 1]], a->attrs.p);                 \
         }                                                                                          \
         m->next[REGION] = (char *)y;                                                               \

@@ -92,7 +92,8 @@ static wg_status compile_kernel(wg__planner *p, wg__vm_step *step)
     if (!step->u.kernel.row)
         return memory ? no_kernel(p, step->node) : wg__planner_no_memory(p);
     for (uint16_t k = 0; k < n->nin; k++) {
-        const wg__layout *of = &p->clusters.layout[in[k]];
+        wg__layout room;
+        const wg__layout *of = wg__layout_of(&p->clusters, in[k], &room);
         size_t offset = (size_t)of->s.offset * wg_dtype_size(wg__type_at(t, in[k])->dtype);
         if (add_slot(p, of->base, offset) == UINT32_MAX)
             return wg__planner_no_memory(p);
@@ -109,12 +110,24 @@ static wg_status compile_kernel(wg__planner *p, wg__vm_step *step)
     return status ? status : wg__planner_bodies(p, step);
 }
 
+/* A cluster that cannot be compiled: for lack of memory, or because fuse and the vm are at odds. */
+static wg_status not_compiled(wg__planner *p, const wg__vm_step *step, wg_status why)
+{
+    if (why != WG_INTERNAL)
+        return wg__planner_no_memory(p);
+    return wg__fail(p->maker->error, WG_INTERNAL,
+                    "%s: the vm has no loop for what it is fused with (%u nodes); executor "
+                    "\"reference\" can run it",
+                    wg__op_of(p->task->tape, step->node)->name, step->nmembers);
+}
+
 static wg_status compile_loop(wg__planner *p, wg__vm_step *step)
 {
     wg__slots slots = {slot_of, p};
-    step->u.loop = wg__compile_loop(&p->clusters, p->step, p->maker->isa, slots);
+    wg_status why;
+    step->u.loop = wg__compile_loop(&p->clusters, p->step, p->maker->isa, slots, &why);
     if (!step->u.loop)
-        return wg__planner_no_memory(p);
+        return not_compiled(p, step, why);
     step->tiles = wg__loop_tiles(step->u.loop);
     step->scratch = wg__loop_scratch(step->u.loop);
     step->cost = wg__loop_cost(step->u.loop);
@@ -124,9 +137,10 @@ static wg_status compile_loop(wg__planner *p, wg__vm_step *step)
 static wg_status compile_product(wg__planner *p, wg__vm_step *step)
 {
     wg__slots slots = {slot_of, p};
-    step->u.product = wg__compile_product(&p->clusters, p->step, p->maker->isa, slots);
+    wg_status why;
+    step->u.product = wg__compile_product(&p->clusters, p->step, p->maker->isa, slots, &why);
     if (!step->u.product)
-        return wg__planner_no_memory(p);
+        return not_compiled(p, step, why);
     p->plan->products = true;
     step->tiles = wg__product_tiles(step->u.product);
     step->scratch = wg__product_scratch(step->u.product);

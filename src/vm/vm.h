@@ -69,6 +69,7 @@ struct wg__vm_plan {
     size_t slots_at, bound_at, views_at, scratch_at, faults_at, body_at; /* in the frame */
     size_t scratch; /* per thread: the most that a step needs */
     size_t bytes;   /* of the frame */
+    double flops;   /* with those of bodies; what is not known counts as 0 */
 };
 
 /* All plans of a program: those of bodies stand before those that run them; the main one is last. */
@@ -86,9 +87,13 @@ static inline const wg__vm_plan *wg__vm_main(const wg__vm_plans *vm)
 wg_status wg__vm_plan_make(wg__vm_plans *vm, wg__code *code, wg__error *error);
 void wg__vm_plan_free(wg__vm_plan *plan);
 /* What steps do, in numbers and words (explain.c; see wg__executor). */
-size_t wg__vm_steps(const wg__code *code);
-void wg__vm_step_info(const wg__code *code, size_t index, wg__step_info *info);
-size_t wg__vm_reached(const wg__code *code, size_t index, uint32_t *ids, size_t max);
+size_t wg__vm_parts(const wg__code *code);
+size_t wg__vm_steps(const wg__code *code, size_t part);
+void wg__vm_step_info(const wg__code *code, size_t part, size_t index, wg__step_info *info);
+size_t wg__vm_reached(const wg__code *code, size_t part, size_t index, uint32_t *ids, size_t max);
+/* Of a plan whose bodies have theirs. */
+double wg__vm_plan_flops(const wg__vm_plan *plan);
+size_t wg__vm_size(const wg__code *code);
 void wg__vm_explain(const wg__code *code, wg__str *out);
 
 typedef struct wg__vm_fault {
