@@ -6,7 +6,8 @@
  *     number of the run << 32 | WAITING (the caller sleeps) | OPEN | workers inside
  *
  * Workers and caller spin for a while before they sleep: steps of a program follow each other within
- * microseconds. */
+ * microseconds. A system that wakes a worker on the caller's own processor, to be moved elsewhere some
+ * milliseconds later, would make two threads slower than one; so workers keep off that processor. */
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -42,6 +43,8 @@ struct wg__team {
     wg__job job; /* the open run's */
     void *arg;
     size_t items;
+    cpu_set_t allowed; /* processors of whoever made the team; empty: not known */
+    atomic_int caller; /* processor of the open run's caller */
     /* apart from what is read only, and from each other */
     _Alignas(LINE) atomic_uint_least64_t gate;
     atomic_size_t sleepers;
@@ -128,15 +131,30 @@ static void leave(wg__team *team)
     pthread_mutex_unlock(&team->lock);
 }
 
+/* Moves this worker off the caller's processor, where there is another. */
+static void keep_off(const wg__team *team)
+{
+    cpu_set_t set = team->allowed;
+    int caller = atomic_load_explicit(&team->caller, memory_order_relaxed);
+    if (caller < 0 || caller >= CPU_SETSIZE)
+        return;
+    CPU_CLR((size_t)caller, &set);
+    if (CPU_COUNT(&set) > 0)
+        sched_setaffinity(0, sizeof set, &set); /* a hint: all goes on without */
+}
+
 static void *work(void *arg)
 {
     const worker *self = arg;
     wg__team *team = self->team;
     uint64_t last = 0;
+    keep_off(team);
     if (team->start)
         team->start();
     while (spin_for_news(team, last) || sleep_for_news(team, last))
         if (enter(team, &last)) {
+            if (sched_getcpu() == atomic_load_explicit(&team->caller, memory_order_relaxed))
+                keep_off(team);
             take_items(team, self->index);
             leave(team);
         }
@@ -217,6 +235,7 @@ void wg__team_run(wg__team *team, size_t items, wg__job job, void *arg)
             job(arg, i, 0);
         return;
     }
+    atomic_store_explicit(&team->caller, sched_getcpu(), memory_order_relaxed);
     if (!team->tried)
         start_workers(team);
     open_run(team, items, job, arg);
@@ -247,6 +266,8 @@ wg__team *wg__team_new(wg_ctx *ctx, size_t threads, void (*start)(void))
     if (!team)
         return NULL;
     *team = (wg__team){.ctx = ctx, .size = threads, .start = start};
+    if (sched_getaffinity(0, sizeof team->allowed, &team->allowed))
+        CPU_ZERO(&team->allowed);
     if (make_locks(team))
         return team;
     wg__free_aligned(ctx, team);
