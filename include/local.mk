@@ -5,6 +5,7 @@ include_HEADERS = include/wengert.h
 wengertincludedir = $(includedir)/wengert
 wengertinclude_HEADERS = \
     include/wengert/check.h \
+    include/wengert/control.h \
     include/wengert/ctx.h \
     include/wengert/draw.h \
     include/wengert/grad.h \

@@ -20,6 +20,7 @@
 #include <wengert/ctx.h>
 #include <wengert/tensor.h>
 #include <wengert/tape.h>
+#include <wengert/control.h>
 #include <wengert/ops.h>
 #include <wengert/op.h>
 #include <wengert/grad.h>

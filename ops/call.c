@@ -23,7 +23,7 @@ static wg_status infer_call(wg_infer *q)
 
 static wg_status run_call(const wg_kernel_call *c)
 {
-    return wg_kernel_run_fn(c, "fn", c->in, c->nin, c->out, c->nout);
+    return wg_kernel_run_fn(c, 0, c->in, c->nin, c->out, c->nout);
 }
 
 /* Ends `body` with the values of `outs` that are there and calls it on `ins`. to[i] receives the

@@ -1,6 +1,8 @@
 /* Reductions over axes: sum, mean, prod, max, min, logsumexp, any, all. Sums and products of f32
  * accumulate in f64, integers wrap, NaN goes through max and min. Each kernel folds x, read once in
  * memory order, into one accumulator per output. */
+#include <wengert/control.h>
+
 #include "kernel.h"
 #include "rules.h"
 

@@ -169,7 +169,7 @@ static wg_status run_scan(const wg_kernel_call *c)
             if (history && bytes)
                 memcpy(history, in[i].data, bytes);
         }
-        wg_status status = wg_kernel_run_fn(c, "fn", in, c->nin, out, nouts);
+        wg_status status = wg_kernel_run_fn(c, 0, in, c->nin, out, nouts);
         if (status)
             return status;
         for (size_t i = 0; i < s.ncarry; i++) {

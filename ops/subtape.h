@@ -3,6 +3,7 @@
 #define WG_OPS_SUBTAPE_H
 
 #include "tape/op.h"
+#include <wengert/control.h>
 #include <wengert/grad.h>
 #include <wengert/ops.h>
 

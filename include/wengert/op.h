@@ -36,6 +36,10 @@ WG_API wg_shape wg_attrs_shape(const wg_attrs *attrs, const char *name);
 WG_API const char *wg_attrs_string(const wg_attrs *attrs, const char *name);
 /* The sub-tape; invalid when there is none. The node has wg_fn_noperands operands for it. */
 WG_API wg_fn wg_attrs_fn(const wg_attrs *attrs, const char *name);
+/* All sub-tapes of the node in the order of its attributes: how many, and each; invalid past the
+ * end. */
+WG_API size_t wg_attrs_nfns(const wg_attrs *attrs);
+WG_API wg_fn wg_attrs_fn_at(const wg_attrs *attrs, size_t which);
 
 /* ---- type inference ------------------------------------------------------------------------ */
 
@@ -160,8 +164,10 @@ typedef size_t (*wg_scratch_fn)(const wg_kernel_call *c);
 /* Stops the run with a message; for `return wg_kernel_fail(...)`. */
 WG_API wg_status wg_kernel_fail(const wg_kernel_call *c, wg_status status, const char *format, ...)
     WG_PRINTF(3, 4);
-/* Runs the sub-tape of attribute `name` with these operands (formal inputs, then captures). */
-WG_API wg_status wg_kernel_run_fn(const wg_kernel_call *c, const char *name, const wg_view *ins,
+/* Runs sub-tape number `which` of the node (as wg_attrs_fn_at counts them) on these operands: formal
+ * inputs, then captures. An output whose data is NULL is not wanted. Outputs share memory with no
+ * operand. Of one thread. */
+WG_API wg_status wg_kernel_run_fn(const wg_kernel_call *c, size_t which, const wg_view *ins,
                                   size_t nins, const wg_view *outs, size_t nouts);
 
 /* One implementation for one combination of dtypes. */

@@ -1,9 +1,10 @@
 /* Running: programs, plans, frames, sessions and states from the inside.
  *
- * A program owns a private tape and, per tape it runs (the main one and each sub-tape's body), a
- * plan: which kernels run in which order and where each value lies. A frame is a plan at work: a
- * block of memory laid out by the plan. The frames of bodies lie inside their caller's frame, so
- * that all memory of a run is one block, known in size before running. */
+ * What compiling makes is code (wg__code): a private tape and, per tape that is run (the main one and
+ * each sub-tape's body), a plan: what runs in which order and where each value lies. Programs that
+ * compile equal graphs share it. A frame is a plan at work: a block of memory laid out by the plan.
+ * The frames of bodies lie inside their caller's frame, so that all memory of a run is one block,
+ * known in size before running. */
 #ifndef WG_EXEC_EXEC_H
 #define WG_EXEC_EXEC_H
 
@@ -122,8 +123,8 @@ typedef struct wg__executor {
     void (*open)(wg_session *session);     /* sets up session->frame, and session->bound in it */
     wg_status (*run)(wg_session *session); /* bound values are set; leaves the roots in place */
     const void *(*root)(const wg_session *session, size_t index); /* valid after a run */
-    /* Runs the sub-tape of attribute `name` of the node that is running. */
-    wg_status (*run_fn)(const wg_kernel_call *c, const char *name, const wg_view *ins, size_t nins,
+    /* Runs sub-tape number `which` of the node that is running (wg_kernel_run_fn). */
+    wg_status (*run_fn)(const wg_kernel_call *c, size_t which, const wg_view *ins, size_t nins,
                         const wg_view *outs, size_t nouts);
     /* The steps of a part, for profiles and explanations. A step of `together` > 1 runs side by side
      * with those after it: session->profile has the time of all of them at the first. */
@@ -152,8 +153,8 @@ wg_status wg__run_fail(const wg__running *r, wg_status status, const char *forma
     WG_PRINTF(3, 4);
 /* WG_CANCELLED with the session's error set, when the user wants the run to stop. */
 wg_status wg__run_cancelled(wg_session *session);
-/* True when a sub-tape that takes `nbound` values and gives `nroots` fits; else fails the call. */
-wg_status wg__check_fn_call(const wg_kernel_call *c, const char *name, size_t nbound, size_t nroots,
+/* WG_OK when a sub-tape that takes `nbound` values and gives `nroots` fits; else fails the call. */
+wg_status wg__check_fn_call(const wg_kernel_call *c, size_t which, size_t nbound, size_t nroots,
                             size_t nins, size_t nouts);
 
 /* ---- programs ------------------------------------------------------------------------------------ */
@@ -194,8 +195,8 @@ typedef struct wg__ids {
  * compiled from, nor on the values of its literal slots (pass/pass.h). Shared by programs and the
  * cache. */
 struct wg__code {
-    wg_ctx
-        *ctx; /* not referenced, as its tape neither: the programs that use it hold the context */
+    /* Not referenced, as its tape neither: the programs that use it hold the context. */
+    wg_ctx *ctx;
     int held; /* how many references to ctx its tapes and tensors were relieved of */
     atomic_int refs;
     const wg__executor *executor;
@@ -205,9 +206,9 @@ struct wg__code {
     uint32_t *bound;   /* ids that are bound: inputs, then params */
     uint32_t *roots;   /* ids that are handed out: outs, then assigned values */
     uint32_t *targets; /* effect e: param targets[e] takes root nouts + e */
-    bool *
-        in_place; /* effect e: the run itself writes the param, commit has nothing to do; or NULL */
-    void *plan;   /* the executor's */
+    /* Effect e: the run itself writes the param, commit has nothing to do; or NULL. */
+    bool *in_place;
+    void *plan;        /* the executor's */
     uint32_t *reached; /* what became of the inputs, params and slots of its identity, in order */
     char *literals;    /* 8 bytes each, in the order of ids on tape; those of the first program */
     size_t nliterals;

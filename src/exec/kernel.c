@@ -58,21 +58,21 @@ wg_status wg_kernel_fail(const wg_kernel_call *c, wg_status status, const char *
     return status;
 }
 
-wg_status wg__check_fn_call(const wg_kernel_call *c, const char *name, size_t nbound, size_t nroots,
+wg_status wg__check_fn_call(const wg_kernel_call *c, size_t which, size_t nbound, size_t nroots,
                             size_t nins, size_t nouts)
 {
     if (nins == nbound && nouts == nroots)
         return WG_OK;
-    return wg_kernel_fail(
-        c, WG_INTERNAL, "sub-tape \"%s\" takes %zu operands and gives %zu values, not %zu and %zu",
-        name, nbound, nroots, nins, nouts);
+    return wg_kernel_fail(c, WG_INTERNAL,
+                          "sub-tape %zu takes %zu operands and gives %zu values, not %zu and %zu",
+                          which, nbound, nroots, nins, nouts);
 }
 
-wg_status wg_kernel_run_fn(const wg_kernel_call *c, const char *name, const wg_view *ins,
-                           size_t nins, const wg_view *outs, size_t nouts)
+wg_status wg_kernel_run_fn(const wg_kernel_call *c, size_t which, const wg_view *ins, size_t nins,
+                           const wg_view *outs, size_t nouts)
 {
     const wg__running *r = c->priv;
     if (!r)
         return WG_INTERNAL;
-    return r->executor->run_fn(c, name, ins, nins, outs, nouts);
+    return r->executor->run_fn(c, which, ins, nins, outs, nouts);
 }

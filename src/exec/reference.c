@@ -87,13 +87,12 @@ static wg_status run_frame(wg__frame *f)
 
 /* ---- bodies ------------------------------------------------------------------------------------------ */
 
-static const wg__sub *find_sub(const wg__frame *f, const wg_kernel_call *c, const char *name)
+static const wg__sub *find_sub(const wg__frame *f, size_t which)
 {
     const wg__plan *plan = f->plan;
-    for (size_t i = f->step->sub; i < plan->subs.len && plan->subs.data[i].step == f->step->id; i++)
-        if (strcmp(c->attrs->op->sig.attrs[plan->subs.data[i].attr].name, name) == 0)
-            return &plan->subs.data[i];
-    return NULL;
+    size_t i = f->step->sub + which;
+    return i < plan->subs.len && plan->subs.data[i].step == f->step->id ? &plan->subs.data[i]
+                                                                        : NULL;
 }
 
 static wg__frame *frame_make(const wg__plan *plan, wg_session *session, void *memory)
@@ -109,15 +108,15 @@ static wg__frame *frame_make(const wg__plan *plan, wg_session *session, void *me
     return f;
 }
 
-static wg_status run_fn(const wg_kernel_call *c, const char *name, const wg_view *ins, size_t nins,
+static wg_status run_fn(const wg_kernel_call *c, size_t which, const wg_view *ins, size_t nins,
                         const wg_view *outs, size_t nouts)
 {
     wg__frame *f = c->priv;
-    const wg__sub *sub = find_sub(f, c, name);
+    const wg__sub *sub = find_sub(f, which);
     if (!sub)
-        return wg_kernel_fail(c, WG_INTERNAL, "there is no sub-tape \"%s\"", name);
+        return wg_kernel_fail(c, WG_INTERNAL, "there is no sub-tape %zu", which);
     const wg__plan *plan = sub->plan;
-    wg_status status = wg__check_fn_call(c, name, plan->nbound, plan->nroots, nins, nouts);
+    wg_status status = wg__check_fn_call(c, which, plan->nbound, plan->nroots, nins, nouts);
     if (status)
         return status;
     wg__frame *body = frame_make(plan, f->running.session, (char *)f + f->plan->body_at);

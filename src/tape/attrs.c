@@ -401,6 +401,30 @@ wg_fn wg_attrs_fn(const wg_attrs *attrs, const char *name)
     return wg__fn_handle((wg_tape *)(attrs ? attrs->tape : NULL), s ? (uint32_t)s->v.i : 0);
 }
 
+/* Index + 1 in the tape's table of sub-tape number `which`; 0: there is none. *count: how many come
+ * before it. */
+static uint32_t fn_index(const wg_attrs *attrs, size_t which, size_t *count)
+{
+    *count = 0;
+    for (size_t i = 0; attrs && attrs->slots && i < attrs->op->sig.nattrs; i++)
+        if (attrs->slots[i].kind == WG_ATTR_FN && (*count)++ == which)
+            return (uint32_t)attrs->slots[i].v.i;
+    return 0;
+}
+
+size_t wg_attrs_nfns(const wg_attrs *attrs)
+{
+    size_t count;
+    fn_index(attrs, SIZE_MAX, &count);
+    return count;
+}
+
+wg_fn wg_attrs_fn_at(const wg_attrs *attrs, size_t which)
+{
+    size_t count;
+    return wg__fn_handle((wg_tape *)(attrs ? attrs->tape : NULL), fn_index(attrs, which, &count));
+}
+
 wg__fn *wg__node_fn(const wg_tape *t, uint32_t id, const char *name)
 {
     wg_attrs a = wg__attrs_of(t, id);

@@ -3,6 +3,8 @@
 libwg_la_SOURCES += \
     src/tape/attrs.c \
     src/tape/contract.c \
+    src/tape/control.c \
+    src/tape/control.h \
     src/tape/copy.c \
     src/tape/equal.c \
     src/tape/fn.c \
@@ -11,6 +13,7 @@ libwg_la_SOURCES += \
     src/tape/init_kinds.c \
     src/tape/init_kinds.h \
     src/tape/inline.c \
+    src/tape/loops.c \
     src/tape/nest.c \
     src/tape/nest.h \
     src/tape/op.h \

@@ -4,6 +4,7 @@
 #define WG_TAPE_TAPE_H
 
 #include <stdarg.h>
+#include <wengert/control.h>
 #include <wengert/tape.h>
 #include "base/pool.h"
 #include "base/str.h"

@@ -52,26 +52,23 @@ static const void *root(const wg_session *s, size_t index)
     return p.where == WG__BOUND ? f->bound[p.at] : (const char *)f + p.at;
 }
 
-static const wg__vm_sub *find_sub(const wg__vm_frame *f, const wg_kernel_call *c, const char *name)
+static const wg__vm_sub *find_sub(const wg__vm_frame *f, size_t which)
 {
     const wg__vm_plan *plan = f->plan;
-    uint32_t node = f->step->node;
-    for (size_t i = f->step->u.kernel.sub; i < plan->subs.len && plan->subs.data[i].node == node;
-         i++)
-        if (strcmp(c->attrs->op->sig.attrs[plan->subs.data[i].attr].name, name) == 0)
-            return &plan->subs.data[i];
-    return NULL;
+    size_t i = f->step->u.kernel.sub + which;
+    return i < plan->subs.len && plan->subs.data[i].node == f->step->node ? &plan->subs.data[i]
+                                                                          : NULL;
 }
 
-static wg_status run_fn(const wg_kernel_call *c, const char *name, const wg_view *ins, size_t nins,
+static wg_status run_fn(const wg_kernel_call *c, size_t which, const wg_view *ins, size_t nins,
                         const wg_view *outs, size_t nouts)
 {
     wg__vm_frame *f = c->priv;
-    const wg__vm_sub *sub = find_sub(f, c, name);
+    const wg__vm_sub *sub = find_sub(f, which);
     if (!sub)
-        return wg_kernel_fail(c, WG_INTERNAL, "there is no sub-tape \"%s\"", name);
+        return wg_kernel_fail(c, WG_INTERNAL, "there is no sub-tape %zu", which);
     const wg__vm_plan *plan = sub->plan;
-    wg_status status = wg__check_fn_call(c, name, plan->nbound, plan->nroots, nins, nouts);
+    wg_status status = wg__check_fn_call(c, which, plan->nbound, plan->nroots, nins, nouts);
     if (status)
         return status;
     wg__vm_frame *body = (wg__vm_frame *)(void *)((char *)f + f->plan->body_at);
