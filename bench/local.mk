@@ -4,6 +4,7 @@
 bench_list = \
     bench/kernels \
     bench/record \
+    bench/seq \
     bench/small \
     bench/steps
 
@@ -47,22 +48,39 @@ bench/small_native.$(OBJEXT): bench/small_hand.c $(bench_small_SOURCES) bench/$(
 bench/small_fast.$(OBJEXT): bench/small_hand.c $(bench_small_SOURCES) bench/$(am__dirstamp)
 	$(AM_V_CC)$(small_hand) -ffast-math -DSMALL_VARIANT=fast -c -o $@ $(srcdir)/bench/small_hand.c
 
-bench_steps_SOURCES = \
-    bench/hand_mlp.c \
+# Models beside their peers: what bench/steps and bench/seq share.
+bench_beside = \
+    bench/beside.c \
+    bench/beside.h \
     bench/hand_mlp.h \
-    bench/step_models.c \
-    bench/step_models.h \
-    bench/steps.c \
+    bench/step.c \
+    bench/step.h \
     bench/torch_peer.c \
     bench/torch_peer.h
-bench_steps_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS) -DBENCH_DIR='"$(abs_top_srcdir)/bench"'
+bench_beside_flags = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS) -DBENCH_DIR='"$(abs_top_srcdir)/bench"'
+
+bench_seq_SOURCES = $(bench_beside) \
+    bench/hand_rnn.c \
+    bench/hand_rnn.h \
+    bench/seq.c \
+    bench/seq_models.c \
+    bench/seq_models.h
+bench_seq_CPPFLAGS = $(bench_beside_flags)
+bench_seq_LDADD = libwgbench.la
+
+bench_steps_SOURCES = $(bench_beside) \
+    bench/hand_mlp.c \
+    bench/step_models.c \
+    bench/step_models.h \
+    bench/steps.c
+bench_steps_CPPFLAGS = $(bench_beside_flags)
 bench_steps_LDADD = libwgbench.la
 EXTRA_DIST += bench/peer_torch.py bench/plot.py
 
 bench-programs: $(bench_list)
 
 bench: bench-programs
-	@for name in record small kernels steps; do \
+	@for name in record small kernels steps seq; do \
 	    echo "== bench/$$name $(BENCH_OPTIONS)" >&2; bench/$$name $(BENCH_OPTIONS) || exit 1; \
 	done
 

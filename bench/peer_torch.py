@@ -1,6 +1,7 @@
-"""PyTorch as the peer of bench/steps: a child process that obeys lines on stdin.
+"""PyTorch as the peer of bench/steps and bench/seq: a child process that obeys lines on stdin.
 
-    row KIND NUMBERS...   builds a training step (or a gradient) from the formulas of bench/step_models.c
+    row KIND NUMBERS...   builds a training step (or a gradient) from the formulas of
+                          bench/step_models.c and bench/seq_models.c
     check                 answers with numbers that must agree with ours
     time REPEATS          answers with the seconds that so many steps take
 
@@ -146,7 +147,81 @@ class Chain(Gradient):
         return v
 
 
-KINDS = {"dense": Dense, "logistic": Logistic, "mixture": Mixture, "chain": Chain}
+class Sequence:
+    """A recurrent layer over x [T, B, I], a linear layer on each state, cross-entropy, plain SGD.
+
+    The RNN is a loop by hand; LSTM and GRU are PyTorch's own layers. They have two biases, of which
+    the second stays at 0."""
+
+    def __init__(self, kind, rate, steps, batch, n_in, hidden, classes):
+        self.rate = float(rate)
+        steps, batch, n_in, hidden, classes = (int(n) for n in (steps, batch, n_in, hidden, classes))
+        self.x = tensor(0, (steps, batch, n_in)).float()
+        self.labels = torch.from_numpy(((uniform(1, (steps * batch,)) + 1) / 2 * classes).astype(np.int64))
+        width = hidden * {"rnn": 1, "lstm": 4, "gru": 3}[kind]
+        w = tensor(10, (n_in, width), 1 / math.sqrt(n_in)).float()
+        u = tensor(11, (hidden, width), 1 / math.sqrt(hidden)).float()
+        b = tensor(12, (width,), 1 / math.sqrt(hidden)).float()
+        self.v = tensor(13, (hidden, classes), 1 / math.sqrt(hidden)).float().requires_grad_()
+        self.c = tensor(14, (classes,), 1 / math.sqrt(hidden)).float().requires_grad_()
+        if kind == "rnn":
+            self.w, self.u, self.b = w.requires_grad_(), u.requires_grad_(), b.requires_grad_()
+            self.zero = torch.zeros(batch, hidden)
+            self.states = self.by_hand
+            params = [self.w, self.u, self.b]
+        else:
+            layer = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[kind](n_in, hidden)
+            layer.weight_ih_l0.data = w.t().contiguous()
+            layer.weight_hh_l0.data = u.t().contiguous()
+            layer.bias_ih_l0.data = b
+            layer.bias_hh_l0.data.zero_()
+            layer.bias_hh_l0.requires_grad_(False)
+            self.states = lambda: layer(self.x)[0]
+            params = [p for p in layer.parameters() if p.requires_grad]
+        self.opt = torch.optim.SGD(params + [self.v, self.c], lr=self.rate)
+
+    def by_hand(self):
+        h, states = self.zero, []
+        for x in self.x:
+            h = torch.tanh(x @ self.w + h @ self.u + self.b)
+            states.append(h)
+        return torch.stack(states)
+
+    def step(self):
+        self.opt.zero_grad(set_to_none=True)
+        logits = self.states().flatten(0, 1) @ self.v + self.c
+        loss = F.cross_entropy(logits, self.labels)
+        loss.backward()
+        self.opt.step()
+        return loss
+
+    def check(self):
+        return [self.step().item() for _ in range(4)]
+
+
+class Pendulum(Gradient):
+    """theta'' = -k sin(theta) - c theta' by RK4 over ten units of time; the last angle."""
+
+    def __init__(self, steps):
+        self.steps = int(steps)
+        super().__init__([tensor(20 + i, ()) for i in range(4)])
+
+    def loss(self):
+        theta, omega, k, c = self.leaves
+        h = 10 / self.steps
+        for _ in range(self.steps):
+            v, a = [omega], [-(k * torch.sin(theta) + c * omega)]
+            for by in (h / 2, h / 2, h):
+                angle = theta + by * v[-1]
+                v.append(omega + by * a[-1])
+                a.append(-(k * torch.sin(angle) + c * v[-1]))
+            theta = theta + h / 6 * (v[0] + 2 * (v[1] + v[2]) + v[3])
+            omega = omega + h / 6 * (a[0] + 2 * (a[1] + a[2]) + a[3])
+        return theta
+
+
+KINDS = {"dense": Dense, "logistic": Logistic, "mixture": Mixture, "chain": Chain, "sequence": Sequence,
+         "pendulum": Pendulum}
 
 
 def main():

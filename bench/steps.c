@@ -5,42 +5,16 @@
  * row holds when we are twice as fast as PyTorch, as fast as plain C, and with a gradient not
  * slower beside the value alone than the budget allows; or when the necessary flops run at 75% of
  * the rate of a 1024^3 sgemm of oneDNN, which takes turns with the other sides. */
-#include "bench.h"
+#include "beside.h"
 #include "graphs.h"
 #include "hand_mlp.h"
 #include "step_models.h"
-#include "torch_peer.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_NUMBERS = 8 };
-
-/* ---- agreement --------------------------------------------------------------------------------- */
-
-static void check(const char *name, const double *ours, size_t n, const double *theirs,
-                  size_t ntheirs, double tolerance)
-{
-    need(n == ntheirs, "%s: %zu numbers to compare, the peer has %zu", name, n, ntheirs);
-    for (size_t i = 0; i < n; i++)
-        need(fabs(ours[i] - theirs[i]) <= tolerance * fabs(theirs[i]),
-             "%s: number %zu of the check is %.9g, the peer's %.9g", name, i, ours[i], theirs[i]);
-}
-
-/* ---- rows of models ----------------------------------------------------------------------------- */
-
-static double time_step(void *user, size_t repeats)
-{
-    const step *s = user;
-    wg_status status = WG_OK;
-    double start = bench_now();
-    for (size_t i = 0; i < repeats && !status; i++)
-        status = step_run(s);
-    double took = bench_now() - start;
-    need(!status, "%s", wg_session_error(s->session));
-    return took;
-}
+/* ---- beside plain C ------------------------------------------------------------------------------ */
 
 typedef struct hand {
     const bench *b;
@@ -59,61 +33,19 @@ static double time_hand(void *user, size_t repeats)
     return took;
 }
 
-/* Ours, the peer (unless it is NULL) and the sgemm rate take turns. */
-static void measure(bench *b, const step *s, const bench_side *peer, const char *peer_name)
-{
-    bench_gemm peak = {.bench = b, .m = 1024, .n = 1024, .k = 1024};
-    bench_gemm_fill(&peak);
-    bench_side sides[3] = {{time_step, (void *)(uintptr_t)s}, bench_gemm_side(&peak)};
-    double seconds[3] = {0, 0, NAN}, flops = step_flops(s->model);
-    if (peer)
-        sides[2] = *peer;
-    bench_measure(b, sides, peer ? 3 : 2, seconds);
-    const double rate = bench_gemm_flops(&peak) / seconds[1];
-    bench_row(b, &(bench_result){.name = s->model->name,
-                                 .seconds = seconds[0],
-                                 .peer = peer_name,
-                                 .peer_seconds = seconds[2],
-                                 .peak_share = flops > 0 ? flops / seconds[0] / rate : NAN,
-                                 .target = s->model->target});
-    bench_gemm_free(&peak);
-}
-
-static void beside_torch(bench *b, const step *s, torch_peer *torch)
-{
-    double ours[MOST_NUMBERS], theirs[MOST_NUMBERS];
-    if (!torch->pid) {
-        measure(b, s, NULL, NULL);
-        return;
-    }
-    torch_row(torch, s->model->torch);
-    check(s->model->name, ours, step_check(s, ours, MOST_NUMBERS), theirs,
-          torch_check(torch, theirs, MOST_NUMBERS), s->model->tolerance);
-    measure(b, s, &(bench_side){torch_time, torch}, "PyTorch");
-}
-
 static void beside_hand(bench *b, const step *s)
 {
     const step_model *m = s->model;
-    double ours[MOST_NUMBERS], theirs[MOST_NUMBERS];
+    double ours[BESIDE_MOST_NUMBERS], theirs[BESIDE_MOST_NUMBERS];
     hand h = {b, NULL};
     h.mlp = hand_mlp_new((int)m->batch, (int)m->sizes[0], (int)m->sizes[1], (int)m->sizes[2],
                          s->data[0], s->data[1]);
-    size_t n = step_check(s, ours, MOST_NUMBERS);
+    size_t n = step_check(s, ours, BESIDE_MOST_NUMBERS);
     for (size_t i = 0; i < n; i++)
         theirs[i] = hand_mlp_step(h.mlp);
-    check(m->name, ours, n, theirs, n, m->tolerance);
-    measure(b, s, &(bench_side){time_hand, &h}, "hand C");
+    beside_check(m->name, ours, n, theirs, n, m->tolerance);
+    beside_peer(b, s, &(bench_side){time_hand, &h}, "hand C");
     hand_mlp_free(h.mlp);
-}
-
-/* The same graph compiled for its value alone is the peer. */
-static void beside_value(bench *b, const step *s)
-{
-    step value = *s;
-    value.session = bench_open(b, s->tape, s->outs, 1, s->state);
-    measure(b, s, &(bench_side){time_step, &value}, "value alone");
-    wg_session_free(value.session);
 }
 
 /* ---- rows of the chain --------------------------------------------------------------------------- */
@@ -160,7 +92,7 @@ static void chain_check(chain *c, torch_peer *torch)
     chain_run(c);
     for (size_t i = 0; i < 4; i++)
         ours[i] = i ? fabs(wg_scalar(c->session, c->outs[i])) : wg_scalar(c->session, c->outs[i]);
-    check("scalar chain", ours, 4, theirs, torch_check(torch, theirs, 4), 1e-10);
+    beside_check("scalar chain", ours, 4, theirs, torch_check(torch, theirs, 4), 1e-10);
 }
 
 static void chain_row(bench *b, wg_ctx *ctx, torch_peer *torch, const char *name,
@@ -225,13 +157,7 @@ int main(int argc, char **argv)
     for (size_t t = 0; t < b.nthreads; t++) {
         torch_peer torch;
         bench_pin(&b, b.threads[t]);
-        if (torch_start(&torch, &b))
-            bench_note(&b, "PyTorch %s, threads: %d", torch.version, b.now);
-        else if (*b.python)
-            fprintf(stderr,
-                    "steps: no PyTorch beside us (%s): apt-get install python3-torch, or name the "
-                    "interpreter that has it with --python\n",
-                    b.python);
+        beside_start(&torch, &b);
         all_rows(&b, &torch);
         torch_stop(&torch);
     }
