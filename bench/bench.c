@@ -19,7 +19,7 @@
 
 static const struct argp_option options[] = {
     {"executor", 'e', "NAME", 0, "Run with this executor instead of the default", 0},
-    {"grow", 'g', NULL, 0, "Measure sizes from 10^3 to 10^7 (record alone)", 0},
+    {"grow", 'g', NULL, 0, "Measure all sizes, not a few (record, lengths)", 0},
     {"json", 'j', NULL, 0, "Print one JSON object a line", 0},
     {"only", 'o', "PATTERN", 0, "Only rows that hold PATTERN, or match it as a glob", 0},
     {"python", 'p', "PATH", 0, "Python with PyTorch, or none (steps alone)", 0},

@@ -19,7 +19,7 @@ enum { BENCH_MAX_SIDES = 8, BENCH_MAX_THREADS = 8 };
 typedef struct bench {
     const char *doc;      /* the text of --help */
     bool json;            /* --json: one object a line instead of a table */
-    bool grow;            /* --grow: sizes from 10^3 to 10^7 (record) */
+    bool grow;            /* --grow: all sizes, not a few (record, lengths) */
     const char *only;     /* --only: rows that hold this text, or match this glob; NULL: all */
     const char *executor; /* --executor: NULL: the library's default */
     const char *python;   /* --python: the interpreter that has PyTorch; "": none */

@@ -3,6 +3,8 @@
 
 bench_list = \
     bench/kernels \
+    bench/lengths \
+    bench/loops \
     bench/record \
     bench/seq \
     bench/small \
@@ -10,7 +12,7 @@ bench_list = \
 
 EXTRA_PROGRAMS = $(bench_list)
 EXTRA_LTLIBRARIES = libwgbench.la
-CLEANFILES += $(bench_list) libwgbench.la bench/small_native.$(OBJEXT) bench/small_fast.$(OBJEXT)
+CLEANFILES += $(bench_list) libwgbench.la bench/loops_hand.$(OBJEXT) bench/small_native.$(OBJEXT) bench/small_fast.$(OBJEXT)
 
 # The peers' libraries, called directly; libgomp is oneDNN's, whose threads we count.
 bench_peers = $(DNNL_LIBS) $(OPENBLAS_LIBS) $(GOMP_LIBS)
@@ -26,7 +28,11 @@ libwgbench_la_SOURCES = \
 libwgbench_la_LIBADD = libwengert.la $(bench_peers) $(ARGP_LIBS) $(THREAD_LIBS) $(LIBM)
 
 bench_kernels_LDADD = libwgbench.la
+bench_lengths_LDADD = libwgbench.la
 bench_record_LDADD = libwgbench.la
+
+bench_loops_SOURCES = bench/loops.c bench/loops.h
+bench_loops_LDADD = bench/loops_hand.$(OBJEXT) libwgbench.la $(LIBM)
 
 bench_small_SOURCES = \
     bench/small.c \
@@ -40,13 +46,15 @@ bench_small_LDADD = bench/small_native.$(OBJEXT) bench/small_fast.$(OBJEXT) libw
 
 # The hand-written functions once more, with the flags that a user in a hurry would give: after
 # $(CFLAGS), so that they win.
-EXTRA_DIST += bench/small_hand.c
+EXTRA_DIST += bench/loops_hand.c bench/small_hand.c
 small_hand = $(CC) $(AM_CPPFLAGS) $(CPPFLAGS) $(CFLAGS) -O3 -march=native
 
 bench/small_native.$(OBJEXT): bench/small_hand.c $(bench_small_SOURCES) bench/$(am__dirstamp)
 	$(AM_V_CC)$(small_hand) -DSMALL_VARIANT=native -c -o $@ $(srcdir)/bench/small_hand.c
 bench/small_fast.$(OBJEXT): bench/small_hand.c $(bench_small_SOURCES) bench/$(am__dirstamp)
 	$(AM_V_CC)$(small_hand) -ffast-math -DSMALL_VARIANT=fast -c -o $@ $(srcdir)/bench/small_hand.c
+bench/loops_hand.$(OBJEXT): bench/loops_hand.c bench/loops.h bench/$(am__dirstamp)
+	$(AM_V_CC)$(small_hand) -ffast-math -c -o $@ $(srcdir)/bench/loops_hand.c
 
 # Models beside their peers: what bench/steps and bench/seq share.
 bench_beside = \
@@ -80,7 +88,7 @@ EXTRA_DIST += bench/peer_torch.py bench/plot.py
 bench-programs: $(bench_list)
 
 bench: bench-programs
-	@for name in record small kernels steps seq; do \
+	@for name in record small kernels loops steps seq lengths; do \
 	    echo "== bench/$$name $(BENCH_OPTIONS)" >&2; bench/$$name $(BENCH_OPTIONS) || exit 1; \
 	done
 

@@ -103,6 +103,16 @@ int example_status(const example *e)
     return e->failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+void example_skip(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(77);
+}
+
 void need(bool ok, const char *format, ...)
 {
     va_list args;
@@ -165,6 +175,26 @@ void example_write_wg(const example *e, const wg_tape *tape, const char *name, c
         return;
     FILE *file = open_output(e->wg);
     close_output(file, e->wg, wg_print_file(tape, name, outs, nouts, file));
+}
+
+/* ---- running ----------------------------------------------------------------------------------- */
+
+wg_session *example_session(wg_tape *tape, const wg_var *outs, size_t nouts, wg_state *state,
+                            bool effects)
+{
+    wg_compile_options how = WG_COMPILE_DEFAULTS;
+    how.no_effects = !effects;
+    wg_program *program = wg_compile(tape, outs, nouts, &how);
+    need(program != NULL, "%s", wg_tape_error(tape));
+    wg_session *session = wg_session_new(program, state);
+    need(session != NULL, "%s", wg_state_error(state));
+    wg_program_free(program); /* the session keeps it */
+    return session;
+}
+
+void example_run(wg_session *session)
+{
+    need(wg_run(session) == WG_OK, "%s", wg_session_error(session));
 }
 
 /* ---- data -------------------------------------------------------------------------------------- */

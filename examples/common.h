@@ -32,6 +32,8 @@ void example_claim(example *e, bool holds, const char *format, ...) WG_PRINTF(3,
 /* The exit status: 1 when a claim did not hold. */
 int example_status(const example *e);
 
+/* Exits with status 77, which test suites read as "skipped": what it needs is not on this system. */
+void example_skip(const char *format, ...) WG_PRINTF(1, 2);
 /* Exits with a message when the program cannot go on. */
 void need(bool ok, const char *format, ...) WG_PRINTF(2, 3);
 /* The same for a tape: recording has no error checks of its own, so look once at the end. */
@@ -44,6 +46,12 @@ void example_write_dot(const example *e, const wg_tape *tape, const char *title,
 /* Writes what --wg asks for: the tape as text. */
 void example_write_wg(const example *e, const wg_tape *tape, const char *name, const wg_var *outs,
                       size_t nouts);
+
+/* Compiles `outs` of the tape, with its updates if `effects`, for a session on the state. */
+wg_session *example_session(wg_tape *tape, const wg_var *outs, size_t nouts, wg_state *state,
+                            bool effects);
+/* Runs it; exits with its message on failure. */
+void example_run(wg_session *session);
 
 /* Numbers from a CSV file, row by row; lines that do not start with a number are headers. */
 typedef struct table {

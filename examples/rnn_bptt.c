@@ -3,7 +3,7 @@
  *     h_t = tanh(x_t Wx + h_(t-1) Wh + b)        y_t = h_t Wy + c
  *
  * runs over the whole series as one scan: one node of the graph, whatever its length, and so is
- * its gradient, back-propagation through time. That gradient must be that of the same network
+ * its gradient, back-propagation through time. The scan also adds up the squares of the errors. That gradient must be that of the same network
  * written out year by year, to 1e-12. The network learns from the first four fifths of the series
  * and must then predict the last fifth, a year ahead, better than "as this year" does. Data:
  * examples/data/README.md; --data takes any CSV file whose last column is a series. */
@@ -57,7 +57,7 @@ static double rmse(const series *s, const double *y, size_t first, size_t last)
 typedef struct model {
     wg_tape *tape;
     wg_var x, target, params[NPARAMS];
-    wg_fn cell; /* (h, x) -> (h, y) */
+    wg_fn cell; /* (h, x, target) -> (h, y, square of the error) */
     wg_var h0, y, loss;
 } model;
 
@@ -68,16 +68,13 @@ static wg_fn record_cell(model *m)
     wg_tape *body = wg_fn_begin(m->tape, "cell");
     wg_var h = wg_fn_input(body, "h", WG_F64, WG_SHAPE(1, HIDDEN));
     wg_var x = wg_fn_input(body, "x", WG_F64, WG_SHAPE(1, 1));
+    wg_var target = wg_fn_input(body, "target", WG_F64, WG_SHAPE(1, 1));
     wg_var from_x = wg_matmul(x, p[0]);
     wg_var from_h = wg_matmul(h, p[1]);
     wg_var next = wg_tanh(wg_add(wg_add(from_x, from_h), p[2]));
     wg_var y = wg_add(wg_matmul(next, p[3]), p[4]);
-    return wg_fn_end(body, (wg_var[]){next, y}, 2);
-}
-
-static wg_var mean_square(const model *m, wg_var y)
-{
-    return wg_mean(wg_square(wg_sub(y, m->target)));
+    wg_var error = wg_sum(wg_square(wg_sub(y, target)));
+    return wg_fn_end(body, (wg_var[]){next, y, error}, 3);
 }
 
 static model record(wg_ctx *ctx, size_t n)
@@ -87,7 +84,8 @@ static model record(wg_ctx *ctx, size_t n)
     const wg_shape steps = wg_shape_symbol(ctx, WG_SHAPE((int64_t)n, 1, 1), 0, "T");
     const double zeros[HIDDEN] = {0};
     model m = {.tape = wg_tape_new(ctx)};
-    wg_var outs[2];
+    wg_scan_options options = WG_SCAN_DEFAULTS;
+    wg_var outs[3];
     m.x = wg_input(m.tape, "x", WG_F64, steps);
     m.target = wg_input(m.tape, "target", WG_F64, steps);
     for (int i = 0; i < NPARAMS; i++)
@@ -95,9 +93,11 @@ static model record(wg_ctx *ctx, size_t n)
                                shapes[i].rank == 2 ? wg_init_xavier() : wg_init_zeros());
     m.cell = record_cell(&m);
     m.h0 = wg_name(wg_const(m.tape, WG_F64, WG_SHAPE(1, HIDDEN), zeros), "h0");
-    wg_scan(m.cell, &m.h0, 1, &m.x, 1, NULL, outs, 2);
+    options.sums = 1; /* the cell's last output is added up over the years */
+    wg_scan(m.cell, &m.h0, 1, (wg_var[]){m.x, m.target}, 2, &options, outs, 3);
     m.y = wg_name(outs[1], "y");
-    m.loss = wg_name(mean_square(&m, m.y), "loss");
+    wg_var years = wg_element_count_with(m.tape, steps, WG_F64);
+    m.loss = wg_name(wg_div(wg_name(outs[2], "errors"), years), "loss");
     need_tape(m.tape);
     return m;
 }
@@ -105,19 +105,17 @@ static model record(wg_ctx *ctx, size_t n)
 /* The same loss with a copy of the cell for every year. */
 static wg_var unrolled(const model *m, int64_t n)
 {
-    wg_var *ys = calloc((size_t)n, sizeof *ys), h = m->h0, outs[2];
-    need(ys != NULL, "out of memory");
+    wg_var h = m->h0, sum = wg_none(), outs[3];
     for (int64_t t = 0; t < n; t++) {
         const int64_t start[] = {t, 0, 0}, stop[] = {t + 1, 1, 1};
         wg_var x = wg_reshape(wg_slice(m->x, start, 3, stop, 3), WG_SHAPE(1, 1));
-        wg_inline(m->tape, m->cell, (wg_var[]){h, x}, 2, outs, 2);
+        wg_var target = wg_reshape(wg_slice(m->target, start, 3, stop, 3), WG_SHAPE(1, 1));
+        wg_inline(m->tape, m->cell, (wg_var[]){h, x, target}, 3, outs, 3);
         h = outs[0];
-        ys[t] = wg_reshape(outs[1], WG_SHAPE(1, 1, 1));
+        sum = t ? wg_add(sum, outs[2]) : outs[2];
     }
-    wg_var loss = mean_square(m, wg_concat(ys, (size_t)n, 0));
-    free(ys);
     need_tape(m->tape);
-    return loss;
+    return wg_mul(sum, wg_f(1.0 / (double)n));
 }
 
 static wg_session *open_session(const model *m, const wg_var *outs, size_t nouts, wg_state *state,

@@ -163,6 +163,83 @@ static void predict(wg_ctx *ctx, wg_state *state, double eruption, const double 
     wg_tape_free(m.tape);
 }
 
+static void smooth(wg_ctx *ctx, const double *y)
+{
+    wg_tape *t = wg_tape_new(ctx);
+    wg_var waits = wg_input(t, "waits", WG_F64, WG_SHAPE(N));
+    wg_var a = wg_param(t, "a", WG_F64, WG_SCALAR, wg_init_constant(0.5));
+    wg_var start = wg_const(t, WG_F64, WG_SCALAR, (double[]){0});
+
+    wg_tape *step = wg_fn_begin(t, "smooth");
+    wg_var level = wg_fn_input(step, "level", WG_F64, WG_SCALAR);
+    wg_var wait = wg_fn_input(step, "wait", WG_F64, WG_SCALAR);
+    wg_var error = wg_sub(wait, level);
+    wg_var next = wg_add(level, wg_mul(a, error));
+    wg_fn body = wg_fn_end(step, (wg_var[]){next, wg_square(error)}, 2);
+
+    wg_scan_options options = WG_SCAN_DEFAULTS;
+    options.sums = 1;
+    wg_var outs[2];
+    wg_scan(body, &start, 1, &waits, 1, &options, outs, 2);
+    wg_var loss = wg_div(outs[1], wg_f(N));
+    size_t nodes = wg_tape_size(t);
+    wg_var da = wg_grad1(loss, a);
+    nodes = wg_tape_size(t) - nodes;
+    wg_set(waits, y, N * sizeof *y);
+    printf("smoothing: loss %.4f, slope %.4f, %zu more nodes for %d steps\n", wg_value_scalar(loss),
+           wg_value_scalar(da), nodes, N);
+    wg_tape_free(t);
+}
+
+static void remember(wg_ctx *ctx, const double *x, const double *y)
+{
+    wg_tape *t = wg_tape_new(ctx);
+    wg_state *state = wg_state_new(ctx, 1);
+    wg_var eruptions = wg_input(t, "eruptions", WG_F64, WG_SHAPE(N, 1, 1));
+    wg_var waits = wg_input(t, "waits", WG_F64, WG_SHAPE(N, 1, 1));
+    const wg_type states = {WG_F64, WG_SHAPE(1, N, 1, HIDDEN)};
+    wg_rnn_options gru = WG_RNN_DEFAULTS;
+    wg_rnn_result out;
+    wg_var params[6];
+    gru.name = "gru";
+    gru.kind = WG_RNN_GRU;
+    gru.hidden = HIDDEN;
+    gru.probe = wg_full(t, states, 0);
+    wg_rnn(t, eruptions, &gru, params, 4, &out);
+    params[4] = wg_param(t, "W", WG_F64, WG_SHAPE(HIDDEN, 1), wg_init_xavier());
+    params[5] = wg_param(t, "b", WG_F64, WG_SHAPE(1), wg_init_zeros());
+    wg_var prediction = wg_add(wg_matmul(out.y, params[4]), params[5]);
+    wg_var errors = wg_square(wg_sub(prediction, waits));
+    wg_var loss = wg_mean(errors);
+    wg_var last = wg_slice(errors, (int64_t[]){N - 1, 0, 0}, 3, (int64_t[]){N, 1, 1}, 3);
+    wg_var norms = wg_gradient_norms(wg_sum(last), gru.probe);
+
+    wg_adam_options adam = WG_ADAM_DEFAULTS;
+    adam.common.lr = 0.01;
+    adam.common.clip_norm = 1;
+    wg_adam(t, loss, params, 6, &adam);
+    wg_program *program = wg_compile(t, (wg_var[]){loss, norms}, 2, NULL);
+    wg_session *s = program ? wg_session_new(program, state) : NULL;
+    if (!s) {
+        fprintf(stderr, "%s\n", wg_tape_error(t));
+        exit(1);
+    }
+    wg_bind(s, eruptions, x, N * sizeof *x);
+    wg_bind(s, waits, y, N * sizeof *y);
+    for (int i = 0; i <= 200; i++) {
+        if (wg_run(s) != WG_OK)
+            exit(1);
+        const double *norm = wg_output(s, norms, NULL, NULL);
+        if (i % 100 == 0)
+            printf("step %3d: loss %.4f; gradient 0, 5, 20 steps back: %.1e %.1e %.1e\n", i,
+                   wg_scalar(s, loss), norm[N - 1], norm[N - 6], norm[N - 21]);
+    }
+    wg_session_free(s);
+    wg_program_free(program);
+    wg_state_free(state);
+    wg_tape_free(t);
+}
+
 int main(int argc, char **argv)
 {
     double x[N], y[N], mean[2], deviation[2];
@@ -183,6 +260,8 @@ int main(int argc, char **argv)
     train(&m, grads, state, x, y);
     predict(ctx, state, 2.0, mean, deviation);
     predict(ctx, state, 4.5, mean, deviation);
+    smooth(ctx, y);
+    remember(ctx, x, y);
     if (wg_state_save(state, "tutorial.safetensors") != WG_OK)
         return 1;
 

@@ -13,6 +13,7 @@ wengertinclude_HEADERS = \
     include/wengert/ops.h \
     include/wengert/optim.h \
     include/wengert/program.h \
+    include/wengert/rnn.h \
     include/wengert/tape.h \
     include/wengert/tensor.h \
     include/wengert/text.h \

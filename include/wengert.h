@@ -26,6 +26,7 @@
 #include <wengert/grad.h>
 #include <wengert/program.h>
 #include <wengert/optim.h>
+#include <wengert/rnn.h>
 #include <wengert/text.h>
 #include <wengert/check.h>
 #include <wengert/draw.h>

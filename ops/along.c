@@ -1,4 +1,5 @@
 /* Ops along one axis: argmax, argmin, cumsum. Sums of f32 accumulate in f64, integers wrap. */
+#include "batch.h"
 #include "kernel.h"
 #include "rules.h"
 
@@ -76,6 +77,26 @@ static void cumsum_vjp(wg_rule *r)
         return WG_OK;                                                                              \
     }
 
+/* ---- batching ------------------------------------------------------------------------------------------ */
+
+static void batch_argmax(wg_batch *b)
+{
+    bool keep = wg_attrs_bool(b->attrs, "keepdims");
+    b->result[0] = wg_argmax_with(b->in[0], wg__shifted_axis(b), keep);
+}
+
+static void batch_argmin(wg_batch *b)
+{
+    bool keep = wg_attrs_bool(b->attrs, "keepdims");
+    b->result[0] = wg_argmin_with(b->in[0], wg__shifted_axis(b), keep);
+}
+
+static void batch_cumsum(wg_batch *b)
+{
+    b->result[0] = wg_cumsum_with(b->in[0], wg__shifted_axis(b), wg_attrs_bool(b->attrs, "reverse"),
+                                  wg_attrs_bool(b->attrs, "exclusive"));
+}
+
 /* clang-format off */
 ARG(argmax_f, float, >)
 ARG(argmax_d, double, >)
@@ -121,6 +142,7 @@ static const wg_op ops[] = {
      .flags = WG_OP_TOTAL,
      .infer = infer_arg,
      WG__KERNELS(argmax_rows),
+     .batch = batch_argmax,
      .check = &argmax_check},
     {.struct_size = WG_OP,
      .sig = "argmin(x: num; axis: axis, keepdims: bool = false) -> y",
@@ -129,6 +151,7 @@ static const wg_op ops[] = {
      .flags = WG_OP_TOTAL,
      .infer = infer_arg,
      WG__KERNELS(argmin_rows),
+     .batch = batch_argmin,
      .check = &argmin_check},
     {.struct_size = WG_OP,
      .sig = "cumsum(x: num; axis: axis, reverse: bool = false, exclusive: bool = false) -> y",
@@ -138,6 +161,7 @@ static const wg_op ops[] = {
      .infer = infer_same,
      .vjp = cumsum_vjp,
      WG__KERNELS(cumsum_rows),
+     .batch = batch_cumsum,
      .check = &cumsum_check},
 };
 const wg__family wg__ops_along = {ops, sizeof ops / sizeof *ops};

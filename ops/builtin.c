@@ -8,6 +8,9 @@
 extern const wg__family wg__ops_core;
 extern const wg__family wg__ops_call;
 extern const wg__family wg__ops_scan;
+extern const wg__family wg__ops_while;
+extern const wg__family wg__ops_branch;
+extern const wg__family wg__ops_custom;
 extern const wg__family wg__ops_arith;
 extern const wg__family wg__ops_math;
 extern const wg__family wg__ops_compare;
@@ -20,11 +23,16 @@ extern const wg__family wg__ops_index;
 extern const wg__family wg__ops_matmul;
 extern const wg__family wg__ops_softmax;
 extern const wg__family wg__ops_random;
+extern const wg__family wg__ops_cells;
+extern const wg__family wg__ops_replay;
 
 const wg__family *const wg__builtin[] = {
     &wg__ops_core,
     &wg__ops_call,
     &wg__ops_scan,
+    &wg__ops_while,
+    &wg__ops_branch,
+    &wg__ops_custom,
     &wg__ops_arith,
     &wg__ops_math,
     &wg__ops_compare,
@@ -37,5 +45,7 @@ const wg__family *const wg__builtin[] = {
     &wg__ops_matmul,
     &wg__ops_softmax,
     &wg__ops_random,
+    &wg__ops_cells,
+    &wg__ops_replay,
 };
 const size_t wg__builtin_count = sizeof wg__builtin / sizeof *wg__builtin;

@@ -38,6 +38,8 @@ static void assign_jvp(wg_rule *r) { r->tout[0] = r->tin[1]; }
 
 static void stop_vjp(wg_rule *r) { r->din[0] = wg_disconnected(); }
 
+static void batch_stop(wg_batch *b) { b->result[0] = wg_stop_gradient(b->in[0]); }
+
 static bool view_same(const wg_attrs *attrs, const wg_type *in, const wg_strides *from,
                       const wg_type *out, wg_strides *to)
 {
@@ -76,7 +78,8 @@ static const wg_op ops[] = {
      .jvp = assign_jvp, .kernels = assign_kernels, .nkernels = 1},
     {WG_OP, .sig = "stop_gradient(x) -> y", .doc = "Identity; its derivative is disconnected.",
      .flags = WG_OP_VIEW | WG_OP_TOTAL, .infer = same_type, .vjp = stop_vjp,
-     .kernels = stop_kernels, .nkernels = 1, .check = &stop_check, .view = view_same},
+     .kernels = stop_kernels, .nkernels = 1, .check = &stop_check, .view = view_same,
+     .batch = batch_stop},
 };
 
 const wg__family wg__ops_core = {ops, sizeof ops / sizeof *ops};

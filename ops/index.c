@@ -1,6 +1,7 @@
 /* Ops that read, write or make positions: gather, scatter_add, pick, one_hot, iota,
  * element_count.
  * An index out of range stops the run with a message; it never reads or writes elsewhere. */
+#include "batch.h"
 #include "kernel.h"
 #include "rules.h"
 
@@ -264,6 +265,43 @@ static wg_status element_count(const wg_kernel_call *c)
     return WG_OK;
 }
 
+/* ---- batching ------------------------------------------------------------------------------------------ */
+
+/* The axis of the steps of `u` moved from the front to where the indices' axes begin. */
+static wg_var steps_to_axis(wg_var u, int axis)
+{
+    const int rank = wg_typeof(u).shape.rank;
+    int64_t perm[WG_MAX_RANK];
+    for (int i = 0; i < rank; i++)
+        perm[i] = i < axis ? i + 1 : i == axis ? 0 : i;
+    return axis > 0 && rank > 0 ? wg_transpose_with(u, perm, (size_t)rank) : u;
+}
+
+/* Where the indices are the same in every step. */
+static void batch_scatter_add(wg_batch *b)
+{
+    if (!b->batched[1])
+        b->result[0] = wg_scatter_add_with(wg__stacked_operand(b, 0), b->in[1],
+                                           wg__stacked_operand(b, 2), wg__shifted_axis(b));
+}
+
+/* All updates go into one array, to which x is added as often as there are steps. */
+static void sum_scatter_add(wg_batch *b)
+{
+    const int axis = (int)wg_attrs_int(b->attrs, "axis");
+    wg_var x = b->in[0], u = b->in[2];
+    if (b->batched[0] || !b->batched[1] || !b->batched[2])
+        return;
+    wg_var times = wg_element_count_with(b->tape, wg__steps_axis(b), wg_typeof(x).dtype);
+    b->result[0] = wg_scatter_add_with(wg_mul(x, times), b->in[1], steps_to_axis(u, axis), axis);
+}
+
+static void batch_one_hot(wg_batch *b)
+{
+    b->result[0] = wg_one_hot_with(b->in[0], wg_attrs_int(b->attrs, "depth"),
+                                   (wg_dtype)wg_attrs_int(b->attrs, "dtype"));
+}
+
 /* ---- the tables -------------------------------------------------------------------------------------- */
 
 /* clang-format off */
@@ -337,6 +375,8 @@ static const wg_op ops[] = {
      .infer = infer_scatter_add,
      .vjp = scatter_add_vjp,
      WG__KERNELS(scatter_add_rows),
+     .batch = batch_scatter_add,
+     .batch_sum = sum_scatter_add,
      .check = &scatter_add_check},
     {.struct_size = WG_OP,
      .sig = "pick(x, index: int) -> y",
@@ -354,6 +394,7 @@ static const wg_op ops[] = {
      .flags = WG_OP_TOTAL,
      .infer = infer_one_hot,
      WG__KERNELS(one_hot_rows),
+     .batch = batch_one_hot,
      .check = &one_hot_check},
     {.struct_size = WG_OP,
      .sig = "iota(; shape: shape, axis: int = 0, dtype: dtype = i32) -> y",

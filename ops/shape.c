@@ -1,5 +1,6 @@
 /* Ops that keep every element and change the shape: reshape, transpose, broadcast, reverse. Kernels
  * copy by element size, whatever the dtype. */
+#include "batch.h"
 #include "kernel.h"
 #include "rules.h"
 
@@ -239,6 +240,40 @@ static bool view_reverse(const wg_attrs *attrs, const wg_type *in, const wg_stri
     return true;
 }
 
+/* ---- batching ------------------------------------------------------------------------------------------ */
+
+static void batch_reshape(wg_batch *b)
+{
+    b->result[0] = wg_reshape(b->in[0], wg__stacked(b, wg_attrs_shape(b->attrs, "shape")));
+}
+
+static void batch_transpose(wg_batch *b)
+{
+    int64_t perm[WG_MAX_RANK];
+    size_t n = wg__shifted_ints(b, "perm", 0, perm);
+    for (size_t i = 1; i < n; i++)
+        perm[i]++;
+    b->result[0] = n ? wg_transpose_with(b->in[0], perm, n) : b->in[0];
+}
+
+/* Axes of size 1 between that of the steps and x's own bring x to y's rank. */
+static void batch_broadcast(wg_batch *b)
+{
+    const wg_shape x = wg_typeof(b->in[0]).shape, y = wg_attrs_shape(b->attrs, "shape");
+    wg_shape padded = wg__steps_axis(b);
+    for (int i = y.rank - x.rank; i >= 0; i--)
+        wg_shape_push_size(&padded, 1);
+    for (int i = 1; i < x.rank; i++)
+        wg_shape_push(&padded, &x, i);
+    if (y.rank < WG_MAX_RANK)
+        b->result[0] = wg_broadcast(wg_reshape(b->in[0], padded), wg__stacked(b, y));
+}
+
+static void batch_reverse(wg_batch *b)
+{
+    b->result[0] = wg_reverse_with(b->in[0], wg__shifted_axes(wg_attrs_axes(b->attrs, "axes")));
+}
+
 /* ---- the tables -------------------------------------------------------------------------------------- */
 
 /* clang-format off */
@@ -284,6 +319,7 @@ static const wg_op ops[] = {
      .vjp = reshape_vjp,
      WG__KERNELS(reshape_rows),
      .view = view_reshape,
+     .batch = batch_reshape,
      .check = &reshape_check},
     {.struct_size = WG_OP,
      .sig = "transpose(x; perm: ints = []) -> y",
@@ -294,6 +330,7 @@ static const wg_op ops[] = {
      .vjp = transpose_vjp,
      WG__KERNELS(transpose_rows),
      .view = view_transpose,
+     .batch = batch_transpose,
      .check = &transpose_check},
     {.struct_size = WG_OP,
      .sig = "broadcast(x; shape: shape) -> y",
@@ -304,6 +341,7 @@ static const wg_op ops[] = {
      .vjp = broadcast_vjp,
      WG__KERNELS(broadcast_rows),
      .view = view_broadcast,
+     .batch = batch_broadcast,
      .check = &broadcast_check},
     {.struct_size = WG_OP,
      .sig = "reverse(x; axes: axes = all) -> y",
@@ -313,6 +351,7 @@ static const wg_op ops[] = {
      .vjp = reverse_vjp,
      WG__KERNELS(reverse_rows),
      .view = view_reverse,
+     .batch = batch_reverse,
      .check = &reverse_check},
 };
 const wg__family wg__ops_shape = {ops, sizeof ops / sizeof *ops};

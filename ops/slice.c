@@ -2,6 +2,7 @@
  * copy by element size, whatever the dtype. The bounds of slice and unslice are integers, read
  * against the size at hand; those of section and place are of kind shape and follow the symbols of
  * dimensions: the derivative rules of concat and pad record them. */
+#include "batch.h"
 #include "kernel.h"
 #include "rules.h"
 
@@ -454,6 +455,75 @@ static wg_status concat(const wg_kernel_call *c)
     return WG_OK;
 }
 
+/* ---- batching ------------------------------------------------------------------------------------------ */
+
+/* The axis of the steps is taken whole: from 0 to its end, by 1. */
+static void batch_slice(wg_batch *b)
+{
+    int64_t start[WG_MAX_RANK], stop[WG_MAX_RANK], step[WG_MAX_RANK];
+    size_t n = wg__shifted_ints(b, "start", 0, start);
+    wg__shifted_ints(b, "stop", INT64_MAX, stop);
+    size_t by = wg__shifted_ints(b, "step", 1, step);
+    b->result[0] = n ? wg_slice_with(b->in[0], start, n, stop, n, step, by) : b->in[0];
+}
+
+static void batch_unslice(wg_batch *b)
+{
+    int64_t start[WG_MAX_RANK], stop[WG_MAX_RANK], step[WG_MAX_RANK];
+    size_t n = wg__shifted_ints(b, "start", 0, start);
+    wg__shifted_ints(b, "stop", INT64_MAX, stop);
+    size_t by = wg__shifted_ints(b, "step", 1, step);
+    wg_shape to = wg__stacked(b, wg_attrs_shape(b->attrs, "shape"));
+    b->result[0] = n ? wg_unslice_with(b->in[0], to, start, n, stop, n, step, by) : b->in[0];
+}
+
+/* Positions `name` of a section or place, with 0 on the axis of the steps. */
+static wg_shape from_zero(const wg_batch *b, const char *name)
+{
+    const wg_shape at = wg_attrs_shape(b->attrs, name);
+    wg_shape all = wg__no_dims();
+    wg_shape_push_size(&all, 0);
+    for (int i = 0; i < at.rank && all.rank < WG_MAX_RANK; i++)
+        wg_shape_push(&all, &at, i);
+    return all;
+}
+
+static void batch_section(wg_batch *b)
+{
+    int64_t step[WG_MAX_RANK];
+    size_t by = wg__shifted_ints(b, "step", 1, step);
+    b->result[0] = wg_section_with(b->in[0], from_zero(b, "start"),
+                                   wg__stacked(b, wg_attrs_shape(b->attrs, "size")), step, by);
+}
+
+static void batch_place(wg_batch *b)
+{
+    int64_t step[WG_MAX_RANK];
+    size_t by = wg__shifted_ints(b, "step", 1, step);
+    b->result[0] = wg_place_with(b->in[0], from_zero(b, "start"),
+                                 wg__stacked(b, wg_attrs_shape(b->attrs, "shape")), step, by);
+}
+
+static void batch_pad(wg_batch *b)
+{
+    int64_t low[WG_MAX_RANK], high[WG_MAX_RANK];
+    size_t n = wg__shifted_ints(b, "low", 0, low);
+    wg__shifted_ints(b, "high", 0, high);
+    b->result[0] =
+        n ? wg_pad_with(b->in[0], low, n, high, n, wg_attrs_float(b->attrs, "value")) : b->in[0];
+}
+
+enum { MOST_PARTS = 64 };
+
+static void batch_concat(wg_batch *b)
+{
+    wg_var parts[MOST_PARTS];
+    for (size_t k = 0; k < b->nin && k < MOST_PARTS; k++)
+        parts[k] = wg__stacked_operand(b, k);
+    if (b->nin <= MOST_PARTS)
+        b->result[0] = wg_concat(parts, b->nin, wg__shifted_axis(b));
+}
+
 /* ---- the tables -------------------------------------------------------------------------------------- */
 
 /* clang-format off */
@@ -517,6 +587,7 @@ static const wg_op ops[] = {
      .vjp = slice_vjp,
      WG__KERNELS(slice_rows),
      .view = view_slice,
+     .batch = batch_slice,
      .check = &slice_check},
     {.struct_size = WG_OP,
      .sig = "unslice(x; shape: shape, start: ints, stop: ints, step: ints = []) -> y",
@@ -526,6 +597,7 @@ static const wg_op ops[] = {
      .infer = infer_unslice,
      .vjp = unslice_vjp,
      WG__KERNELS(unslice_rows),
+     .batch = batch_unslice,
      .check = &unslice_check},
     {.struct_size = WG_OP,
      .sig = "section(x; start: shape, size: shape, step: ints = []) -> y",
@@ -536,6 +608,7 @@ static const wg_op ops[] = {
      .vjp = section_vjp,
      WG__KERNELS(section_rows),
      .view = view_section,
+     .batch = batch_section,
      .check = &section_check},
     {.struct_size = WG_OP,
      .sig = "place(x; start: shape, shape: shape, step: ints = []) -> y",
@@ -545,6 +618,7 @@ static const wg_op ops[] = {
      .infer = infer_place,
      .vjp = place_vjp,
      WG__KERNELS(place_rows),
+     .batch = batch_place,
      .check = &place_check},
     {.struct_size = WG_OP,
      .sig = "pad(x: num; low: ints, high: ints, value: float = 0) -> y",
@@ -554,14 +628,16 @@ static const wg_op ops[] = {
      .vjp = pad_vjp,
      .jvp = pad_jvp,
      WG__KERNELS(pad_rows),
+     .batch = batch_pad,
      .check = &pad_check},
     {.struct_size = WG_OP,
      .sig = "concat(xs*; axis: axis) -> y",
      .doc = "The operands joined along an axis; their other sizes and dtypes agree.",
-     .flags = WG_OP_LINEAR | WG_OP_VIEW | WG_OP_TOTAL,
+     .flags = WG_OP_LINEAR | WG_OP_VIEW | WG_OP_TOTAL | WG_OP_JOIN,
      .infer = infer_concat,
      .vjp = concat_vjp,
      WG__KERNELS(concat_rows),
+     .batch = batch_concat,
      .check = &concat_check},
 };
 const wg__family wg__ops_slice = {ops, sizeof ops / sizeof *ops};

@@ -36,5 +36,6 @@ include src/pass/local.mk
 include src/exec/local.mk
 include src/vm/local.mk
 include src/optim/local.mk
+include src/rnn/local.mk
 include src/text/local.mk
 include src/draw/local.mk

@@ -146,7 +146,23 @@ static const sample samples[] = {
      "graph g(x: f32[8, 16], w: f32[16, 16]) -> (p, z) { y = sigmoid(x); "
      "p = matmul(y, w); n = sub(1, y); d = mul(y, n); e = exp(p); z = mul(e, d) }",
      "loop [8, 16]: sigmoid | stored y\n"
-     "product [8, 16]: matmul sub mul exp mul | stored p z\n"},};
+     "product [8, 16]: matmul sub mul exp mul | stored p z\n"},
+    {"parts_where_they_belong",
+     "graph g(x: f32[8, 16], w: f32[16, 16]) -> (y) { a = exp(x); b = matmul(x, w); "
+     "c = concat(a, b, x, axis=1); y = tanh(c) }",
+     "loop [8, 16]: exp | stored a\n"
+     "product [8, 16]: matmul | stored b\n"
+     "join: concat | stored c\n"
+     "loop [8, 48]: tanh | stored y\n"},
+    {"gates",
+     "graph g(z: f32[8, 32], d: f32[8, 16], u: f32[16, 32]) -> (h) { "
+     "p = section(z, start=[0, 0], size=[8, 16]); q = section(z, start=[0, 16], size=[8, 16]); "
+     "i = mul(p, d); o = mul(q, d); y = concat(i, o, axis=1); h = matmul(y, u, transpose_b=true) }",
+     "loop [8, 16]: mul | stored i\n"
+     "loop [8, 16] beside 0: mul | stored o\n"
+     "join: concat | stored y\n"
+     "product [8, 16]: matmul | stored h\n"},
+};
 /* clang-format on */
 
 #endif

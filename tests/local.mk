@@ -6,14 +6,19 @@ test_list = \
     tests/test_alloc \
     tests/test_base \
     tests/test_block \
+    tests/test_bodies \
+    tests/test_budget \
     tests/test_cache \
     tests/test_check \
+    tests/test_control \
     tests/test_draw \
     tests/test_exec \
     tests/test_fn \
     tests/test_fuse \
     tests/test_grad \
+    tests/test_join \
     tests/test_loop \
+    tests/test_loops \
     tests/test_ops \
     tests/test_optim \
     tests/test_oracle \
@@ -22,15 +27,19 @@ test_list = \
     tests/test_product \
     tests/test_random \
     tests/test_registry \
+    tests/test_rnn \
     tests/test_rules \
     tests/test_safetensors \
     tests/test_scalars \
+    tests/test_scans \
     tests/test_session \
+    tests/test_split \
     tests/test_state \
     tests/test_tape \
     tests/test_team \
     tests/test_tensor \
     tests/test_text \
+    tests/test_turn \
     tests/test_value \
     tests/test_vm
 
@@ -48,7 +57,7 @@ house_list = \
     tools/dev/check-lists
 
 dist_check_SCRIPTS = $(script_list) $(house_list)
-EXTRA_DIST += tests/fault.h tests/fuse_samples.h tests/loop_oracle.h tests/on_tape.h tests/passing.h tests/random_graph.h tests/random_model.h tests/rng.h tests/running.h tests/scalar_ops.h tests/suite.h tests/text_tapes.h tests/equivalents.txt tests/lsan.supp tests/cli tests/oracle tests/pass tests/text
+EXTRA_DIST += tests/fault.h tests/fuse_samples.h tests/loop_oracle.h tests/on_tape.h tests/passing.h tests/random_graph.h tests/random_loop.h tests/random_model.h tests/rng.h tests/running.h tests/scalar_ops.h tests/suite.h tests/text_tapes.h tests/equivalents.txt tests/lsan.supp tests/cli tests/oracle tests/pass tests/text
 
 # Whatever names no libraries of its own is a test, and sees the inside.
 LDADD = libwg.la $(CHECK_LIBS) $(LIBM)
@@ -84,6 +93,7 @@ valgrind_list = \
     tests/test_grad \
     tests/test_pass \
     tests/test_rules \
+    tests/test_scans \
     tests/test_session \
     tests/test_state \
     tests/test_tape \

@@ -446,6 +446,144 @@ START_TEST(test_a_body_is_drawn_once)
 }
 END_TEST
 
+/* ---- branches, conditions, rules ---------------------------------------------------------------- */
+
+static wg_fn new_unary(wg_tape *outer, const char *name, wg_var (*f)(wg_var))
+{
+    wg_tape *body = wg_fn_begin(outer, name);
+    wg_var a = wg_fn_input(body, "a", WG_F32, WG_SHAPE(2));
+    wg_var out = f ? wg_name(f(a), name) : a;
+    return wg_fn_end(body, &out, 1);
+}
+
+START_TEST(test_branches_are_boxes)
+{
+    wg_ctx *ctx = wg_ctx_new(NULL);
+    wg_tape *t = wg_tape_new(ctx);
+    wg_var x = wg_input(t, "x", WG_F32, WG_SHAPE(2)), k = wg_input(t, "k", WG_I64, WG_SCALAR), y;
+    wg_var p = wg_input(t, "p", WG_BOOL, WG_SCALAR), z;
+    const wg_fn fns[] = {new_unary(t, "grow", wg_exp), new_unary(t, "squash", wg_tanh),
+                         new_unary(t, "keep", NULL)};
+    ck_assert_int_eq(wg_switch(k, fns, 3, &x, 1, &y, 1), WG_OK);
+    wg_name(y, "y");
+    ck_assert_int_eq(wg_cond(p, new_unary(t, "sine", wg_sin), fns[0], &y, 1, &z, 1), WG_OK);
+    wg_name(z, "z");
+    Agraph_t *g = read_dot(t, NULL);
+    Agraph_t *box = find_cluster(g, "switch");
+    ck_assert_ptr_nonnull(box);
+    ck_assert_str_eq(attribute(box, "label"), "<b>y</b> = switch");
+    Agnode_t *choice = find_node(box, "shape", "invtrapezium"),
+             *in = find_node(g, "label", "<b>x</b>");
+    Agnode_t *grow = find_node(find_cluster(box, "branch 0"), "label", "grow");
+    Agnode_t *squash = find_node(find_cluster(box, "branch 1"), "label", "squash");
+    ck_assert(find_edge(g, in, grow) && find_edge(g, in, squash)); /* not by way of formal inputs */
+    ck_assert(find_edge(g, grow, choice) && find_edge(g, squash, choice));
+    Agedge_t *kept = find_edge(g, in, choice); /* branch 2 hands x on: the edge tells */
+    ck_assert_ptr_nonnull(kept);
+    ck_assert_str_eq(attribute(kept, "headlabel"), "branch 2");
+    Agedge_t *by = find_edge(g, find_node(g, "label", "<b>k</b>"), choice);
+    ck_assert_ptr_nonnull(by);
+    ck_assert_str_eq(attribute(by, "headlabel"), "index");
+    ck_assert_str_eq(attribute(by, "style"), "dotted");
+    /* the cond, one of whose sub-tapes is drawn already */
+    Agraph_t *other = find_cluster(g, "<b>z</b> = cond");
+    ck_assert_ptr_nonnull(other);
+    Agnode_t *second = find_node(other, "shape", "invtrapezium");
+    Agnode_t *sine = find_node(find_cluster(other, "if true"), "label", "sine");
+    Agnode_t *again = find_node(other, "label", "if false");
+    ck_assert(find_edge(g, choice, sine) && find_edge(g, sine, second));
+    ck_assert(find_edge(g, choice, again) && find_edge(g, again, second));
+    ck_assert_str_eq(attribute(again, "shape"), "tab");
+    ck_assert_int_eq(count_nodes(g, "label", "grow"), 2);
+    ck_assert_str_eq(attribute(second, "peripheries"), "");
+    agclose(g);
+    wg_tape_free(t);
+    wg_ctx_free(ctx);
+}
+END_TEST
+
+/* The picture of loops in loops is the same but for numbers of steps in labels. */
+static int size_of_loops(int64_t length)
+{
+    wg_ctx *ctx = wg_ctx_new(NULL);
+    wg_tape *t = wg_tape_new(ctx);
+    wg_var x = wg_input(t, "x", WG_F32, WG_SHAPE(2)), y, z, d;
+    wg_scan_options o = WG_SCAN_DEFAULTS;
+    o.length = length;
+    wg_tape *outer = wg_fn_begin(t, "outer");
+    wg_var h = wg_fn_input(outer, "h", WG_F32, WG_SHAPE(2));
+    wg_scan(new_unary(outer, "inner", wg_sin), &h, 1, NULL, 0, &o, &y, 1);
+    wg_fn body = wg_fn_end(outer, &y, 1);
+    ck_assert_int_eq(wg_scan(body, &x, 1, NULL, 0, &o, &z, 1), WG_OK);
+    wg_var loss = wg_sum(z);
+    ck_assert_int_eq(wg_grad(&loss, 1, NULL, &x, 1, &d), WG_OK);
+    Agraph_t *g = read_dot(t, NULL);
+    int size = agnnodes(g) * 1000 + agnedges(g);
+    ck_assert_ptr_nonnull(find_cluster(find_cluster(g, "outer"), "inner"));
+    agclose(g);
+    wg_tape_free(t);
+    wg_ctx_free(ctx);
+    return size;
+}
+
+START_TEST(test_size_does_not_depend_on_steps)
+{
+    ck_assert_int_eq(size_of_loops(3), size_of_loops(100000));
+}
+END_TEST
+
+START_TEST(test_condition_of_a_while)
+{
+    wg_ctx *ctx = wg_ctx_new(NULL);
+    wg_tape *t = wg_tape_new(ctx);
+    wg_var x = wg_input(t, "x", WG_F32, WG_SHAPE(2)),
+           bound = wg_input(t, "bound", WG_F32, WG_SCALAR);
+    wg_var outs[2];
+    wg_tape *b = wg_fn_begin(t, "small");
+    wg_var a = wg_fn_input(b, "a", WG_F32, WG_SHAPE(2));
+    wg_var go = wg_name(wg_less(wg_name(wg_sum(a), "total"), bound), "go");
+    wg_fn cond = wg_fn_end(b, &go, 1);
+    ck_assert_int_eq(wg_while(cond, new_unary(t, "grow", wg_exp), &x, 1, NULL, outs, 2), WG_OK);
+    Agraph_t *g = read_dot(t, NULL);
+    Agraph_t *box = find_cluster(g, "while"), *test = find_cluster(box, "as long as");
+    ck_assert(box && test);
+    Agnode_t *carry = find_node(box, "label", "<b>a</b>");
+    ck_assert_int_eq(count_nodes(box, "label", "<b>a</b>"), 1); /* both read the same carry */
+    ck_assert(find_edge(g, carry, find_node(test, "label", "total")) != NULL);
+    ck_assert(find_edge(g, find_node(g, "label", "bound"), find_node(test, "label", "go")) != NULL);
+    ck_assert(find_edge(g, find_node(box, "label", "grow"), carry) != NULL); /* the next step */
+    agclose(g);
+    wg_tape_free(t);
+    wg_ctx_free(ctx);
+}
+END_TEST
+
+START_TEST(test_rules_are_folded_away)
+{
+    wg_ctx *ctx = wg_ctx_new(NULL);
+    wg_tape *t = wg_tape_new(ctx);
+    wg_var x = wg_input(t, "x", WG_F32, WG_SHAPE(2)), y;
+    wg_tape *b = wg_fn_begin(t, "straight through");
+    wg_fn_input(b, "a", WG_F32, WG_SHAPE(2));
+    wg_var ta = wg_fn_input(b, "ta", WG_F32, WG_SHAPE(2)), ty = wg_name(wg_neg(ta), "ty");
+    wg_fn rule = wg_fn_end(b, &ty, 1);
+    ck_assert_int_eq(wg_custom_jvp(new_unary(t, "floor", wg_floor), rule, &x, 1, &y, 1), WG_OK);
+    wg_dot_options o = WG_DOT_DEFAULTS;
+    Agraph_t *g = read_dot(t, &o);
+    ck_assert(find_cluster(g, "custom_jvp") && !find_cluster(g, "rule"));
+    agclose(g);
+    o.rules = true;
+    g = read_dot(t, &o);
+    Agraph_t *box = find_cluster(find_cluster(g, "custom_jvp"), "its rule");
+    ck_assert_ptr_nonnull(box);
+    ck_assert_str_eq(attribute(box, "style"), "dashed");
+    ck_assert(find_edge(g, find_node(box, "label", "<b>ta</b>"), find_node(box, "label", "ty")));
+    agclose(g);
+    wg_tape_free(t);
+    wg_ctx_free(ctx);
+}
+END_TEST
+
 /* ---- any name ---------------------------------------------------------------------------------- */
 
 static const struct {
@@ -755,6 +893,10 @@ int main(void)
     tcase_add_test(drawn, test_backward);
     tcase_add_test(drawn, test_scan_is_a_box);
     tcase_add_test(drawn, test_a_body_is_drawn_once);
+    tcase_add_test(drawn, test_branches_are_boxes);
+    tcase_add_test(drawn, test_size_does_not_depend_on_steps);
+    tcase_add_test(drawn, test_condition_of_a_while);
+    tcase_add_test(drawn, test_rules_are_folded_away);
     tcase_add_loop_test(names, test_hostile_name, 0, NHOSTILE);
     tcase_add_test(names, test_long_name);
     tcase_add_test(names, test_text_is_no_markup);

@@ -87,9 +87,44 @@ static void check_kinds(const wg__clusters *c)
                 ck_assert_int_eq(role, WG__MAP);
         }
         ck_assert_uint_eq(products, at->kind == WG__PRODUCT);
-        if (at->kind == WG__KERNEL)
+        ck_assert_int_eq(c->role[c->members.data[at->first]] == WG__JOIN, at->kind == WG__CONCAT);
+        if (at->kind == WG__KERNEL || at->kind == WG__CONCAT)
             ck_assert_uint_eq(at->count, 1);
     }
+}
+
+/* A part of a JOIN is stored by what computes it where nobody else is: within the JOIN, apart from its
+ * other parts, and before it; it is no root and reads need no more than strides. */
+static void check_windows(const wg__clusters *c)
+{
+    for (uint32_t id = 0; id < c->tape->nodes.len; id++) {
+        if (!c->window[id])
+            continue;
+        const wg__window *w = &c->windows.data[c->window[id] - 1];
+        const int64_t count = wg_shape_count(wg__type_at(c->tape, id)->shape);
+        ck_assert_int_eq(c->role[w->join], WG__JOIN);
+        ck_assert_int_eq(count % w->block, 0);
+        ck_assert_int_le(w->start + (count / w->block - 1) * w->pitch + w->block,
+                         wg_shape_count(wg__type_at(c->tape, w->join)->shape));
+        ck_assert_uint_lt(c->of[id], c->of[w->join]);
+        ck_assert(c->stored[id]);
+        for (size_t i = 0; i < c->windows.len; i++) {
+            const wg__window *o = &c->windows.data[i];
+            ck_assert(o == w || o->join != w->join || o->start >= w->start + w->block ||
+                      w->start >= o->start + o->block);
+        }
+    }
+    for (uint32_t id = 0; id < c->tape->nodes.len; id++)
+        for (size_t k = 0; is_member(c, id) && k < wg__reads(c, id); k++) {
+            const uint32_t base = wg__read_base(c, id, k);
+            wg__layout room;
+            wg_strides s = wg__read_layout(c, id, k, &room)->s;
+            const uint32_t in = wg__operands(c->tape, wg__node_at(c->tape, id))[k];
+            const wg_type *type = wg__type_at(c->tape, c->role[id] == WG__COPY ? id : in);
+            ck_assert(wg__in_memory(c, base, &type->shape, &s));
+            if (c->role[id] == WG__RUN)
+                ck_assert(wg__layout_dense(type, &s));
+        }
 }
 
 /* What runs side by side does not wait for each other. */
@@ -135,6 +170,7 @@ static void make_clusters(const wg_tape *tape, const uint32_t *ids, size_t nouts
     check_members(c);
     check_reads(c);
     check_kinds(c);
+    check_windows(c);
     check_groups(c);
     check_updates(c, ids + nroots, ids + nouts, in_place, neffects);
     for (size_t i = 0; i < nroots; i++) {

@@ -378,16 +378,18 @@ START_TEST(expansions_agree_with_kernels)
             set_inputs(&l, t, 4);
             for (uint32_t id = 0, end = (uint32_t)t->nodes.len; id < end; id++) {
                 const wg__node n = *wg__node_at(t, id);
-                wg_var in[64], out;
+                wg_var in[64], outs[64];
                 wg_attr attrs[WG__MAX_ATTRS];
-                if (wg__op_of(t, id) != l.cases.op || n.nin > 64)
+                if (wg__op_of(t, id) != l.cases.op || n.out || n.nin > 64 || n.nout > 64)
                     continue;
                 wg_attrs view = wg__attrs_of(t, id);
                 size_t nattrs = wg__attrs_export(&view, attrs);
                 for (uint16_t i = 0; i < n.nin; i++)
                     in[i] = wg__var(t, wg__operands(t, &n)[i]);
-                ck_assert_int_eq(wg_apply(t, "expanded", in, n.nin, attrs, nattrs, &out, 1), WG_OK);
-                compare_narrow(&l, k, wg_value(wg__var(t, id)), wg_value(out));
+                ck_assert_int_eq(wg_apply(t, "expanded", in, n.nin, attrs, nattrs, outs, n.nout),
+                                 WG_OK);
+                for (uint16_t i = 0; i < n.nout; i++)
+                    compare_narrow(&l, k, wg_value(wg__var(t, id + i)), wg_value(outs[i]));
             }
         }
     }
@@ -477,6 +479,8 @@ static const struct {
      0, false, "all f32 or all f64"},
     {"f(x, i: int; axis: axis = 0) -> y", "*i->*", WG_OP_GATHER, 0, false, NULL},
     {"f(x; axis: axis = 0) -> y", "d->d", WG_OP_GATHER, 0, false, "2 operands"},
+    {"f(xs*; axis: axis = 0) -> y", "*->*", WG_OP_JOIN, 0, false, NULL},
+    {"f(xs*; axis: int = 0) -> y", "*->*", WG_OP_JOIN, 0, false, "axis: axis"},
     {"f(x, i; axis: axis = 0) -> y", "dd->d", WG_OP_GATHER, 0, false, "class int"},
     {"f(x, i: int) -> y", "di->d", WG_OP_GATHER, 0, false, "axis: axis"},
     {"f(x, i: int) -> y", "di->d", WG_OP_PICK, 0, false, NULL},

@@ -284,8 +284,9 @@ END_TEST
 START_TEST(wrappers_agree_with_the_registry)
 {
     /* The typed wrappers hold op numbers: each core number must be its op's. */
-    const char *core[] = {"input",  "param",         "const", "literal",
-                          "assign", "stop_gradient", "call",  "scan"};
+    const char *core[] = {"input",         "param", "const",      "literal",    "assign",
+                          "stop_gradient", "call",  "checkpoint", "scan",       "map",
+                          "while",         "cond",  "switch",     "custom_vjp", "custom_jvp"};
     for (size_t i = 0; i < sizeof core / sizeof *core; i++)
         ck_assert_str_eq(wg_op_name(ctx, wg_op_at(ctx, i)), core[i]);
     wg_var x = wg_input(t, "x", WG_F64, WG_SHAPE(2, 2));

@@ -175,7 +175,7 @@ static void bind_all(wg_session *s, const wg_program *p, uint64_t seed)
         const char *name = wg_program_input(p, i, &type);
         size_t n = (size_t)wg_shape_count(type.shape), size = wg_dtype_size(type.dtype);
         char *data = calloc(n + 1, 8);
-        rng r = rng_make(seed + i);
+        rng r = rng_make(seed + (unsigned char)name[0]); /* passes may drop inputs */
         for (size_t k = 0; k < n && wg_dtype_is_float(type.dtype); k++) {
             double x = 0.25 + 0.5 * rng_unit(&r);
             float f = (float)x;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPT_NO_LEGEND = 256, OPT_NO_EFFECTS, OPT_PROFILE, OPT_EXECUTOR, OPT_THREADS };
+enum { OPT_NO_LEGEND = 256, OPT_NO_EFFECTS, OPT_RULES, OPT_PROFILE, OPT_EXECUTOR, OPT_THREADS };
 
 enum { DEFAULT_RUNS = 100 };
 
@@ -13,6 +13,7 @@ static const struct argp_option options[] = {
     {"type", 'T', "FORMAT", 0, "dot (the default), svg, png or pdf", 0},
     {"no-legend", OPT_NO_LEGEND, NULL, 0, "Draw no legend", 0},
     {"no-effects", OPT_NO_EFFECTS, NULL, 0, "Leave updates of parameters out", 0},
+    {"rules", OPT_RULES, NULL, 0, "Draw the rules of custom_vjp and custom_jvp, too", 0},
     {"profile", OPT_PROFILE, "RUNS", OPTION_ARG_OPTIONAL,
      "Run the compiled graph RUNS times (100) on random inputs, integers 0, and draw it coloured "
      "by where the time goes",
@@ -24,7 +25,7 @@ static const struct argp_option options[] = {
 
 typedef struct arguments {
     cli_source source;
-    bool no_legend, no_effects;
+    bool no_legend, no_effects, rules;
     const char *format, *executor;
     size_t runs; /* of a profile; 0: none */
     size_t threads;
@@ -56,6 +57,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_NO_EFFECTS:
         a->no_effects = true;
+        return 0;
+    case OPT_RULES:
+        a->rules = true;
         return 0;
     case OPT_PROFILE:
         a->runs = arg ? cli_count(state, arg, "RUNS") : DEFAULT_RUNS;
@@ -111,6 +115,7 @@ static bool draw_graph(const arguments *a, const cli_graph *g)
     d.nouts = g->nouts;
     d.no_legend = a->no_legend;
     d.no_effects = a->no_effects;
+    d.rules = a->rules;
     return draw(a, g->tape, &d);
 }
 

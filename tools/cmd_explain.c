@@ -1,10 +1,12 @@
 /* wengert explain: how a graph is compiled and run: passes, memory, steps. */
 #include "cli.h"
 
-enum { OPT_EXECUTOR = 256, OPT_NO_EFFECTS, OPT_THREADS };
+enum { OPT_EXECUTOR = 256, OPT_MEMORY_LIMIT, OPT_NO_EFFECTS, OPT_THREADS };
 
 static const struct argp_option options[] = {
     {"executor", OPT_EXECUTOR, "NAME", 0, "Compile for this executor, not for the default", 0},
+    {"memory-limit", OPT_MEMORY_LIMIT, "BYTES", 0,
+     "Fit a session into this much memory, by computing values again", 0},
     {"no-effects", OPT_NO_EFFECTS, NULL, 0, "Leave updates of parameters out", 0},
     {"threads", OPT_THREADS, "N", 0, "Plan for this many threads, not for as many as there may be",
      0},
@@ -25,6 +27,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_EXECUTOR:
         a->compile.executor = arg;
+        return 0;
+    case OPT_MEMORY_LIMIT:
+        a->compile.memory_limit = cli_count(state, arg, "BYTES");
         return 0;
     case OPT_NO_EFFECTS:
         a->compile.no_effects = true;

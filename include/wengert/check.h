@@ -31,14 +31,17 @@ typedef struct wg_gradcheck_options {
     int directions;     /* random directions and cotangents per operand, at most 4096; 0: 4 */
     /* Values of the inputs and params to be checked at: called per input and point with its name
      * and element count; fills `x` (integers are rounded). NULL: floats are drawn from [-2, 2], or
-     * from the op's intervals, or where they give NaN from [0.1, 2], [-0.5, 0.5], [0.1, 0.9], [1.1, 3];
+     * from the op's intervals; params with a random initialiser from its interval if that is uniform,
+     * else, if they are matrices, from +-sqrt(6 / (rows + columns)), so that deep and recurrent models
+     * neither saturate nor explode; where that gives NaN, all from [0.1, 2], [-0.5, 0.5], [0.1, 0.9], [1.1, 3];
      * integers and bools are 0 and 1, or 0 when the graph does not run with them. */
     void (*sample)(void *user, const char *name, size_t count, double *x);
     void *user;
+    const char *executor; /* that computes all values; NULL: "reference" */
 } wg_gradcheck_options;
 #define WG_GRADCHECK_DEFAULTS                                                                      \
     {                                                                                              \
-        sizeof(wg_gradcheck_options), 1, 0, 0, 0, 0, 0, NULL, NULL                                 \
+        sizeof(wg_gradcheck_options), 1, 0, 0, 0, 0, 0, NULL, NULL, NULL                           \
     }
 
 /* What was found; the worst element over all that was compared. */

@@ -21,10 +21,12 @@ typedef struct wg_dot_options {
      * nodes are coloured by them, and labelled with per cents. NULL: no. */
     const double *heat;
     size_t nheat;
+    bool
+        rules; /* draw the rules of custom_vjp and custom_jvp, too, beside what they are rules of */
 } wg_dot_options;
 #define WG_DOT_DEFAULTS                                                                            \
     {                                                                                              \
-        sizeof(wg_dot_options), NULL, NULL, 0, false, false, NULL, 0                               \
+        sizeof(wg_dot_options), NULL, NULL, 0, false, false, NULL, 0, false                        \
     }
 
 /* The DOT text of a tape: a cluster per scope, sub-tapes as boxes, forward and backward in

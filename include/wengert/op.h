@@ -11,7 +11,7 @@
  * Operands, then after ';' attributes, then outputs: `-> y`, or several as `-> q, r`. All names differ.
  * `name*` takes any number of operands (or stands for any number of outputs) and stands last.
  * Operand classes: (none) any, float, int, bool, num (not bool). Attribute kinds: int float bool
- * dtype axis axes ints shape string fn; without a default they are required.
+ * dtype axis axes ints shape string fn fns (a list of sub-tapes); without a default they are required.
  * Defaults: numbers, true/false, dtype names, `all` (axes), `[]` (ints), "text" (string). */
 #ifndef WENGERT_OP_H
 #define WENGERT_OP_H
@@ -34,10 +34,10 @@ WG_API wg_axes wg_attrs_axes(const wg_attrs *attrs, const char *name);
 WG_API const int64_t *wg_attrs_ints(const wg_attrs *attrs, const char *name, size_t *count);
 WG_API wg_shape wg_attrs_shape(const wg_attrs *attrs, const char *name);
 WG_API const char *wg_attrs_string(const wg_attrs *attrs, const char *name);
-/* The sub-tape; invalid when there is none. The node has wg_fn_noperands operands for it. */
+/* The sub-tape of an attribute of kind fn; invalid when there is none. */
 WG_API wg_fn wg_attrs_fn(const wg_attrs *attrs, const char *name);
-/* All sub-tapes of the node in the order of its attributes: how many, and each; invalid past the
- * end. */
+/* All sub-tapes of the node, of attributes of kind fn and fns, in their order: how many, and each;
+ * invalid past the end. */
 WG_API size_t wg_attrs_nfns(const wg_attrs *attrs);
 WG_API wg_fn wg_attrs_fn_at(const wg_attrs *attrs, size_t which);
 
@@ -109,12 +109,33 @@ WG_API wg_var wg_not_differentiable(void); /* asking is an error that names op a
 
 /* Zeroed memory that lasts until the rule returns; NULL (the tape has the error) when out. */
 WG_API void *wg_rule_alloc(const wg_rule *r, size_t count, size_t size);
+/* Fails the derivative or expansion with a message of the rule's own; `status` is not WG_OK. */
+WG_API void wg_rule_fail(const wg_rule *r, wg_status status, const char *format, ...)
+    WG_PRINTF(3, 4);
 
 typedef void (*wg_vjp_fn)(wg_rule *r);
 typedef void (*wg_jvp_fn)(wg_rule *r);
 typedef void (*wg_expand_fn)(wg_rule *r);
 /* d out / d in[operand] of an elementwise op, as graph of in and out; a literal where constant. */
 typedef wg_var (*wg_partial_fn)(wg_rule *r, size_t operand);
+
+/* ---- batching ----------------------------------------------------------------------------------- */
+
+/* What a batching rule sees: one op for all steps of a loop at once. Operands with batched[k] have a
+ * leading axis that those of a step do not have, of the same size for all of them: the steps. The
+ * rule records on `tape`, with ordinary ops, the op's outputs of all steps, with that axis in front;
+ * attributes are those of a step. It leaves wg_none() where it has no answer; a rule that fails, such
+ * as for a ninth axis, counts as one without. */
+typedef struct wg_batch {
+    wg_tape *tape;
+    size_t nin, nout;
+    const wg_var *in;
+    const bool *batched; /* one or more are true */
+    const wg_attrs *attrs;
+    wg_var *result; /* answers, preset to wg_none() */
+    void *data;     /* wg_op.data */
+} wg_batch;
+typedef void (*wg_batch_fn)(wg_batch *b);
 
 /* ---- kernels ----------------------------------------------------------------------------------- */
 
@@ -170,6 +191,16 @@ WG_API wg_status wg_kernel_fail(const wg_kernel_call *c, wg_status status, const
 WG_API wg_status wg_kernel_run_fn(const wg_kernel_call *c, size_t which, const wg_view *ins,
                                   size_t nins, const wg_view *outs, size_t nouts);
 
+/* Runs fn(call, item, arg) for all items below `items`, side by side on the context's threads where the
+ * executor knows how to and the work pays for it, else in order on this thread. Items write to
+ * different places and read nothing that another item writes; an item may be run twice. `call` is like
+ * c, for the thread that runs the item: wg_kernel_run_fn and wg_kernel_fail go through it; views and
+ * scratch are the same for all items. Within an item, whatever runs, runs on that thread alone. Returns
+ * the status of the first item in order that fails (those behind it may not have run).
+ * Only kernels of ops flagged WG_OP_SPREAD get threads. */
+typedef wg_status (*wg_item_fn)(const wg_kernel_call *call, size_t item, void *arg);
+WG_API wg_status wg_kernel_spread(const wg_kernel_call *c, size_t items, wg_item_fn fn, void *arg);
+
 /* One implementation for one combination of dtypes. */
 typedef struct wg_kernel {
     size_t struct_size;
@@ -222,8 +253,11 @@ typedef struct wg_op_check {
  *                index's shape
  *   GATHER       (x, indices: int; axis: axis); 1 output, of x's dtype: x's shape with axis `axis`
  *                replaced by indices' shape
+ *   JOIN         (xs*; axis: axis); 1 output, of the operands' dtype: they follow each other along the
+ *                axis, and agree in the others
  *   IOTA         (; shape: shape, axis: int, dtype: dtype); 1 output
  *   CONTRACT     (a, b; transpose_a: bool, transpose_b: bool); 1 output; rows all f32 or all f64
+ *   SPREAD       not ELEMENTWISE; a row with `run`
  *   a monoid     (x; axes: axes, keepdims: bool); 1 output, of x's dtype: x's shape without those
  *                axes, or with them kept at size 1
  *
@@ -242,7 +276,9 @@ enum {
     WG_OP_PICK = 1u << 10,       /* x[..., index[...]]: executors may fuse it; see ops/index.c */
     WG_OP_IOTA = 1u << 11,       /* the index along an axis */
     WG_OP_CONTRACT = 1u << 12,   /* the matrix product, as matmul's */
-    WG_OP_GATHER = 1u << 13      /* elements of x at indices along attribute `axis` */
+    WG_OP_GATHER = 1u << 13,     /* elements of x at indices along attribute `axis` */
+    WG_OP_SPREAD = 1u << 14,     /* its run kernels call wg_kernel_spread */
+    WG_OP_JOIN = 1u << 15        /* its operands one after the other along attribute `axis` */
 };
 
 /* A window of an array: element [i, j, ...] is at offset + i * step[0] + j * step[1] + ..., counted
@@ -286,6 +322,13 @@ typedef struct wg_op {
     void *data;        /* handed to all functions */
     wg_view_fn view;   /* ops flagged WG_OP_VIEW; NULL: the executor copies */
     wg_monoid monoid;  /* reductions */
+    wg_batch_fn
+        batch; /* lets loops do the op for all their steps at once; elementwise ops, reductions
+                          with a monoid, PICK, GATHER and CONTRACT need none */
+    wg_batch_fn
+        batch_sum; /* the same, but answers with the sum of each output over all steps, of the
+                              type that it has in a step; for ops where that is less work than
+                              summing afterwards (CONTRACT needs none) */
 } wg_op;
 #define WG_OP sizeof(wg_op)
 

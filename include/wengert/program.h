@@ -21,10 +21,14 @@ typedef struct wg_compile_options {
     bool verify;          /* check the graph after each pass (slow; for tests); implies no_cache */
     bool no_cache;        /* neither look in the context's cache nor leave anything there */
     bool explain;         /* keep what the passes say for wg_program_explain */
+    size_t
+        memory_limit; /* bytes that a session may take (wg_program_bytes); 0: any. Values are then
+                             computed again where they do not fit, which changes no bit of any
+                             result. What does not fit is an error that tells the least that was found (the search is a heuristic) */
 } wg_compile_options;
 #define WG_COMPILE_DEFAULTS                                                                        \
     {                                                                                              \
-        sizeof(wg_compile_options), false, NULL, false, false, false                               \
+        sizeof(wg_compile_options), false, NULL, false, false, false, 0                            \
     }
 
 /* Compiles what `outs` and the tape's assigns need. Immutable afterwards; any thread may run

@@ -156,7 +156,8 @@ typedef enum wg_attr_kind {
     WG_ATTR_INTS,  /* list of integers */
     WG_ATTR_SHAPE, /* sizes with symbols */
     WG_ATTR_STRING,
-    WG_ATTR_FN /* a sub-tape */
+    WG_ATTR_FN, /* a sub-tape */
+    WG_ATTR_FNS /* list of sub-tapes, one or more */
 } wg_attr_kind;
 
 /* An attribute by name, for wg_apply. Make it with the functions below; contents are copied by
@@ -164,7 +165,7 @@ typedef enum wg_attr_kind {
 typedef struct wg_attr {
     const char *name;
     wg_attr_kind kind;
-    size_t count; /* of `ints` */
+    size_t count; /* of `ints` or `fns` */
     union {
         int64_t i; /* int, bool, dtype, axis */
         double f;
@@ -173,6 +174,7 @@ typedef struct wg_attr {
         wg_shape shape;
         const char *string;
         wg_fn fn;
+        const wg_fn *fns;
     } v;
 } wg_attr;
 WG_API wg_attr wg_attr_int(const char *name, int64_t value);
@@ -185,6 +187,7 @@ WG_API wg_attr wg_attr_ints(const char *name, const int64_t *ints, size_t count)
 WG_API wg_attr wg_attr_shape(const char *name, wg_shape shape);
 WG_API wg_attr wg_attr_string(const char *name, const char *string);
 WG_API wg_attr wg_attr_fn(const char *name, wg_fn fn);
+WG_API wg_attr wg_attr_fns(const char *name, const wg_fn *fns, size_t n);
 
 /* Records op `name` on `tape`. `outs` receives at most `max_outs` output vars (invalid ones on
  * failure). Unknown names, attributes and wrong counts are errors that list what is right. */

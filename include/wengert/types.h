@@ -145,7 +145,7 @@ typedef struct wg_var {
     uint64_t bits;
 } wg_var;
 
-/* A closed sub-tape: the body of call and scan. By value; lives as long as its tape. */
+/* A closed sub-tape: the body of a call, loop or branch. By value; lives as long as its tape. */
 typedef struct wg_fn {
     wg_tape *tape;
     uint64_t bits;

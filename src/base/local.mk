@@ -10,6 +10,8 @@ libwg_la_SOURCES += \
     src/base/philox.h \
     src/base/pool.c \
     src/base/pool.h \
+    src/base/revolve.c \
+    src/base/revolve.h \
     src/base/status.c \
     src/base/str.c \
     src/base/str.h \

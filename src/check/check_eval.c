@@ -1,4 +1,4 @@
-/* Programs of a check, run on the reference executor: leaves in, one vector of doubles out. */
+/* Programs of a check: leaves in, one vector of doubles out. */
 #include <string.h>
 
 #include "check/checking.h"
@@ -9,7 +9,7 @@ static bool compile(wg__check *c, wg_tape *tape, const wg_var *outs, size_t nout
 {
     wg_compile_options options = WG_COMPILE_DEFAULTS;
     options.no_effects = true;
-    options.executor = "reference";
+    options.executor = c->job->o.executor ? c->job->o.executor : "reference";
     wg_var *there = wg__calloc(c->ctx, nouts + 1, sizeof *there);
     size_t n = 0;
     for (size_t i = 0; there && i < nouts; i++)

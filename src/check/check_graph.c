@@ -1,9 +1,11 @@
 /* The graph of a check: the original recorded anew in f64, its inputs and params as leaves. Dtype
  * attributes and constants of f32 become f64, in sub-tapes too; an assign is what it assigns. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "check/checking.h"
+#include "tape/init_kinds.h"
 
 static wg_type widened(const wg_type *type)
 {
@@ -81,6 +83,36 @@ static void narrow(wg__leaf *l, const wg_op_check *domain, size_t k)
     l->high = high < l->high || !l->target ? high : l->high;
 }
 
+/* As wg_gradcheck_options.sample says. */
+static void narrow_param(wg__leaf *l, const wg_tape *t, uint32_t id)
+{
+    if (wg__node_at(t, id)->op != WG__OP_PARAM)
+        return;
+    wg_attrs a = wg__attrs_of(t, id);
+    const wg_shape *s = &wg__type_at(t, id)->shape;
+    switch (wg__init_find(wg_attrs_string(&a, "init"))) {
+    case WG__INIT_ZEROS:
+    case WG__INIT_ONES:
+    case WG__INIT_CONSTANT:
+    case WG__INIT_COUNT:
+        return;
+    case WG__INIT_UNIFORM:
+        l->low = wg_attrs_float(&a, "a");
+        l->high = wg_attrs_float(&a, "b");
+        return;
+    default:
+        break;
+    }
+    if (s->rank < 2 || wg_shape_count(*s) == 0)
+        return;
+    double ends =
+        (double)(s->dim[s->rank - 1] + s->dim[s->rank - 2]); /* times the receptive field */
+    for (int i = 0; i < s->rank - 2; i++)
+        ends *= (double)s->dim[i];
+    l->high = sqrt(6 / ends); /* Glorot and Bengio 2010 */
+    l->low = -l->high;
+}
+
 static size_t input_number(const wg_tape *t, uint32_t id)
 {
     for (size_t i = 0; i < t->inputs.len; i++)
@@ -112,6 +144,7 @@ static uint32_t copy_leaf(wg__check *c, wg__copy *k, uint32_t id)
     l.name = full_name(c, k->src, id);
     l.low = -2;
     l.high = 2;
+    narrow_param(&l, k->src, id);
     narrow(&l, c->job->domain, number);
     l.target = is_target(c, k->src, id, number);
     l.var = wg_input(k->dst, wg_name_of(wg__var(k->src, id)), type.dtype, type.shape);
@@ -149,24 +182,24 @@ static uint32_t copy_source(wg__check *c, wg__copy *k, uint32_t id)
     return WG__NONE;
 }
 
-static bool copy_attrs(wg__copy *k, uint32_t id, wg_attr *attrs, size_t *nattrs)
+static uint32_t copy_fn(void *user, wg__fn *from)
+{
+    wg__copy *k = user;
+    wg__fn *fn = wg__fn_copy(k->dst, from, k);
+    uint32_t index = fn ? wg__fn_add(k->dst, fn) : 0;
+    wg__fn_unref(fn);
+    return index;
+}
+
+/* fns: see wg__attrs_replace_fns. */
+static bool copy_attrs(wg__copy *k, uint32_t id, wg_attr *attrs, size_t *nattrs, wg_fn **fns)
 {
     wg_attrs view = wg__attrs_of(k->src, id);
     *nattrs = wg__attrs_export(&view, attrs);
-    for (size_t i = 0; i < *nattrs; i++) {
+    for (size_t i = 0; i < *nattrs; i++)
         if (attrs[i].kind == WG_ATTR_DTYPE && attrs[i].v.i == WG_F32)
             attrs[i].v.i = WG_F64;
-        if (attrs[i].kind != WG_ATTR_FN)
-            continue;
-        wg__fn *fn = wg__fn_copy(k->dst, k->src->fns.data[view.slots[i].v.i - 1].fn, k);
-        uint32_t index = fn ? wg__fn_add(k->dst, fn) : 0;
-        if (fn)
-            wg__fn_unref(fn);
-        if (!index)
-            return false;
-        attrs[i].v.fn = wg__fn_handle(k->dst, index);
-    }
-    return true;
+    return wg__attrs_replace_fns(k->dst, &view, attrs, *nattrs, copy_fn, k, fns);
 }
 
 static bool copy_op(wg__check *c, wg__copy *k, uint32_t id)
@@ -176,6 +209,7 @@ static bool copy_op(wg__check *c, wg__copy *k, uint32_t id)
     const wg__op *op = wg__op_of(k->src, id);
     wg_attr attrs[WG__MAX_ATTRS];
     size_t nattrs;
+    wg_fn *fns = NULL;
     wg_var *vars = wg__calloc(c->ctx, (size_t)n->nin + n->nout + 1, sizeof *vars);
     if (!vars) {
         wg__tape_no_memory(k->dst);
@@ -185,10 +219,11 @@ static bool copy_op(wg__check *c, wg__copy *k, uint32_t id)
         vars[i] = wg__var(k->dst, k->map[operands[i]]);
     if (c->job->from == op)
         op = c->job->to;
-    bool good = copy_attrs(k, id, attrs, &nattrs) &&
+    bool good = copy_attrs(k, id, attrs, &nattrs, &fns) &&
                 !wg__record(k->dst, op->index, vars, n->nin, attrs, nattrs, vars + n->nin, n->nout);
     for (uint32_t i = 0; i < n->nout && good; i++)
         k->map[id + i] = (uint32_t)vars[n->nin + i].bits;
+    wg__free(c->ctx, fns);
     wg__free(c->ctx, vars);
     return good;
 }

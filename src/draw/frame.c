@@ -47,7 +47,41 @@ bool wg__frame_inline(const wg_tape *t, uint32_t id)
 bool wg__frame_draws(const wg__frame *f, uint32_t id)
 {
     return f->places[id].live && wg__node_at(f->tape, id)->out == 0 && !f->places[id].operand &&
-           !wg__frame_inline(f->tape, id);
+           !f->places[id].twin && !wg__frame_inline(f->tape, id);
+}
+
+/* ---- operands of bodies ------------------------------------------------------------------------ */
+
+static uint32_t inputs_of(const wg__frame *f, uint32_t which)
+{
+    return (uint32_t)wg__node_fn_at(f->parent->tape, f->caller, which)->body->inputs.len;
+}
+
+/* Of a cond or switch: after what chooses come the operands that all branches share, then those of
+ * each. */
+static uint32_t branch_operand(const wg__frame *f, const wg__node *caller, uint32_t i)
+{
+    wg_attrs a = wg__attrs_of(f->parent->tape, f->caller);
+    uint32_t shared = (uint32_t)wg_attrs_int(&a, "shared");
+    if (caller->op == WG__OP_COND)
+        shared = inputs_of(f, 0) + inputs_of(f, 1) + 1 - caller->nin;
+    if (i < shared)
+        return 1 + i;
+    for (uint32_t k = 0; k < f->which; k++)
+        i += inputs_of(f, k) - shared;
+    return 1 + i;
+}
+
+uint32_t wg__frame_operand(const wg__frame *f, uint32_t i)
+{
+    const wg__node *caller = wg__node_at(f->parent->tape, f->caller);
+    if (caller->op == WG__OP_COND || caller->op == WG__OP_SWITCH)
+        return branch_operand(f, caller, i);
+    if (f->which == 0)
+        return i;
+    /* A condition or a rule: what it captures comes after the operands of sub-tape 0. */
+    uint32_t own = caller->nin - inputs_of(f, 0), formal = inputs_of(f, f->which) - own;
+    return i < formal ? WG__NONE : inputs_of(f, 0) + i - formal;
 }
 
 /* ---- what is live ------------------------------------------------------------------------------ */
@@ -85,22 +119,44 @@ static void mark_operands(wg__frame *f)
     }
 }
 
+/* Inputs that only hand on what is outside are not drawn, as captures are not: the operands of branches
+ * and the invariants of loops. */
+static bool relays(const wg__frame *f, size_t i)
+{
+    const wg__node *caller = wg__node_at(f->parent->tape, f->caller);
+    wg_attrs a = wg__attrs_of(f->parent->tape, f->caller);
+    int64_t changing = wg_attrs_int(&a, "carries") + wg_attrs_int(&a, "xs");
+    bool loop = caller->op == WG__OP_SCAN || caller->op == WG__OP_MAP || caller->op == WG__OP_WHILE;
+    return caller->op == WG__OP_COND || caller->op == WG__OP_SWITCH ||
+           (loop && (int64_t)i >= changing);
+}
+
 static void mark_captures(wg__frame *f)
 {
     const wg_tape *t = f->tape;
     size_t formal = t->inputs.len - t->captures.len;
-    for (size_t i = formal; f->parent && i < t->inputs.len; i++)
-        f->places[t->inputs.data[i]].operand = (uint32_t)i + 1;
+    for (uint32_t i = 0; f->parent && i < t->inputs.len; i++) {
+        wg__place *at = &f->places[t->inputs.data[i]];
+        if (wg__frame_operand(f, i) == WG__NONE)
+            at->twin = f->twin ? i + 1 : 0;
+        else if (i >= formal || relays(f, i))
+            at->operand = wg__frame_operand(f, i) + 1;
+    }
 }
 
 /* ---- where values come from ------------------------------------------------------------------ */
 
 /* The value of a body that output `out` of the node running it is made of: one of the body's
- * outputs, or of a scan, past those, the history of a carry. */
+ * outputs, or of a loop, past those, the history of a carry. The number of steps of a while, which
+ * stands between them, comes from no value of the body: its first carry stands for it. */
 static uint32_t body_value(const wg__frame *body, uint32_t out)
 {
     const wg__fn *fn = body->fn;
-    return out < fn->nouts ? fn->outs[out] : body->tape->inputs.data[out - fn->nouts];
+    uint32_t steps = wg__node_at(body->parent->tape, body->caller)->op == WG__OP_WHILE;
+    if (out < fn->nouts)
+        return fn->outs[out];
+    return steps && out == fn->nouts ? fn->outs[0]
+                                     : body->tape->inputs.data[out - fn->nouts - steps];
 }
 
 wg__origin wg__frame_origin(wg__frame *f, uint32_t id)
@@ -109,7 +165,10 @@ wg__origin wg__frame_origin(wg__frame *f, uint32_t id)
     for (;;) {
         uint32_t out = id - o.id;
         wg__place *at = &o.f->places[o.id];
-        if (at->operand) {
+        if (at->twin) {
+            o.f = o.f->twin;
+            id = o.f->tape->inputs.data[at->twin - 1];
+        } else if (at->operand) {
             id = wg__operands(o.f->parent->tape,
                               wg__node_at(o.f->parent->tape, o.f->caller))[at->operand - 1];
             o.f = o.f->parent;
@@ -146,9 +205,10 @@ static void mark_backward(wg__frame *f)
     const wg_tape *t = f->tape;
     for (uint32_t i = 0; f->backward && i < t->inputs.len; i++) {
         const wg__node *caller = wg__node_at(f->parent->tape, f->caller);
-        if (i >= caller->nin)
-            break;
-        wg__origin o = wg__frame_origin(f->parent, wg__operands(f->parent->tape, caller)[i]);
+        uint32_t operand = wg__frame_operand(f, i);
+        if (operand >= caller->nin)
+            continue;
+        wg__origin o = wg__frame_origin(f->parent, wg__operands(f->parent->tape, caller)[operand]);
         f->places[t->inputs.data[i]].backward = o.f->places[o.id].backward;
     }
     for (uint32_t id = 0; id < t->nodes.len; id++)

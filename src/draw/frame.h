@@ -9,6 +9,7 @@ typedef struct wg__place {
     Agnode_t *node;         /* of a drawn head */
     struct wg__frame *body; /* of a head that is drawn as the box of its sub-tape */
     uint32_t operand;       /* of a capture: 1 + the operand that brings it in */
+    uint32_t twin;          /* of an input that is one of frame.twin: 1 + its index */
     bool live;
     bool backward;
 } wg__place;
@@ -25,6 +26,8 @@ typedef struct wg__frame {
     struct wg__frame *next;   /* in picture.frames */
     struct wg__frame *parent; /* and the node there that runs this body */
     uint32_t caller;
+    uint32_t which;         /* of the caller's sub-tapes */
+    struct wg__frame *twin; /* whose inputs the first of this one are: of a while's condition */
     uint32_t number;
     const wg_tape *tape;
     const wg__fn *fn;
@@ -45,6 +48,9 @@ typedef struct wg__origin {
 wg__frame *wg__frame_new(wg__picture *p, const wg_tape *tape);
 /* Finds out what is drawn, given the outputs, and makes the boxes of its scopes. */
 void wg__frame_prepare(wg__picture *p, wg__frame *f, const uint32_t *outs, size_t nouts);
+/* The operand of the caller that input i of the body stands for; WG__NONE: of none, the formal inputs
+ * of a rule. */
+uint32_t wg__frame_operand(const wg__frame *f, uint32_t i);
 /* True for a value that is drawn where it is used: a literal or one-element constant. */
 bool wg__frame_inline(const wg_tape *t, uint32_t id);
 /* True for the ids that become nodes or boxes. */

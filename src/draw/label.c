@@ -187,7 +187,7 @@ static void add_attr(wg__str *s, const wg_attrs *a, const wg__attr_spec *spec, c
     case WG_ATTR_BOOL:
         break; /* its name is all */
     case WG_ATTR_FLOAT:
-        wg__add_number(s, WG_F64, &slot->v.f, 0);
+        wg__str_addf(s, "%.4g", slot->v.f);
         break;
     case WG_ATTR_AXES:
     case WG_ATTR_INTS:
@@ -300,7 +300,12 @@ static void add_heading(wg__str *s, const wg_tape *t, uint32_t id, wg__kind kind
 void wg__draw_label(wg__picture *p, const wg_tape *t, uint32_t id, wg__kind kind)
 {
     wg__str *s = &p->text;
-    add_heading(s, t, id, kind);
+    if (kind != WG__KIND_CHOICE) /* its box has the heading */
+        add_heading(s, t, id, kind);
+    else if (*name_of(t, id))
+        add_bold(s, name_of(t, id));
+    else
+        wg__str_add(s, "result");
     if (kind == WG__KIND_FN) {
         wg__str_add(s, " ");
         wg__draw_add(s, wg__node_fn(t, id, NULL)->body->name);
@@ -311,6 +316,8 @@ void wg__draw_label(wg__picture *p, const wg_tape *t, uint32_t id, wg__kind kind
         add_type(s, t, id + i);
     if (nout > 8)
         wg__str_addf(s, "<br/>" SMALL "%zu outputs in all" END_SMALL, nout);
+    if (kind == WG__KIND_CHOICE)
+        return;
     add_attrs(s, t, id);
 }
 
@@ -366,8 +373,10 @@ void wg__draw_body_label(wg__picture *p, const wg_tape *t, uint32_t id)
     wg__str *s = &p->text;
     wg_attrs a = wg__attrs_of(t, id);
     const wg_tape *body = wg__node_fn(t, id, NULL)->body;
+    const bool several =
+        wg__node_at(t, id)->op == WG__OP_COND || wg__node_at(t, id)->op == WG__OP_SWITCH;
     add_body_heading(s, t, id);
-    if (body->name && *body->name) {
+    if (body->name && *body->name && !several) {
         wg__str_add(s, " &quot;");
         wg__draw_add(s, body->name);
         wg__str_add(s, "&quot;");
@@ -381,8 +390,39 @@ void wg__draw_body_label(wg__picture *p, const wg_tape *t, uint32_t id)
         }
         wg__str_addf(s, "%lld", (long long)length.dim[0]);
     }
+    if (wg_attrs_bool(&a, "counted"))
+        wg__str_add(s, " at most");
     if (wg_attrs_bool(&a, "reverse"))
         wg__str_add(s, ", last step first");
+    if (wg__node_at(t, id)->op == WG__OP_WHILE && wg_attrs_int(&a, "bound") >= 0)
+        wg__str_addf(s, ", at most %lld steps", (long long)wg_attrs_int(&a, "bound"));
+}
+
+/* The first of a node's sub-tapes has the label of the node's box, unless the node chooses among
+ * them. */
+void wg__draw_add_part(wg__str *s, const wg_tape *t, uint32_t id, uint32_t which)
+{
+    static const char *const names[][2] = {
+        {"if true", "if false"}, {"", "as long as"}, {"", "its rule"}};
+    uint16_t op = wg__node_at(t, id)->op;
+    if (op == WG__OP_SWITCH)
+        wg__str_addf(s, "branch %u", which);
+    else
+        wg__str_add(s, names[op == WG__OP_COND ? 0 : op == WG__OP_WHILE ? 1 : 2][which]);
+}
+
+void wg__draw_part_label(wg__picture *p, const wg_tape *t, uint32_t id, uint32_t which)
+{
+    wg__str *s = &p->text;
+    const char *body = wg__node_fn_at(t, id, which)->body->name;
+    wg__str_add(s, "<b>");
+    wg__draw_add_part(s, t, id, which);
+    wg__str_add(s, "</b>");
+    if (!body || !*body)
+        return;
+    wg__str_add(s, " &quot;");
+    wg__draw_add(s, body);
+    wg__str_add(s, "&quot;");
 }
 
 void wg__draw_set_tooltip(wg__picture *p, void *object, const wg_tape *t, uint32_t id)

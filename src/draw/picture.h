@@ -21,7 +21,8 @@ typedef enum wg__kind {
     WG__KIND_OP,
     WG__KIND_RANDOM,
     WG__KIND_STOP,
-    WG__KIND_FN, /* runs a sub-tape that is drawn elsewhere */
+    WG__KIND_FN,     /* runs a sub-tape that is drawn elsewhere */
+    WG__KIND_CHOICE, /* gives the outputs of one of several branches */
     WG__KIND_EFFECT,
     WG__KIND_COUNT
 } wg__kind;
@@ -67,6 +68,9 @@ void wg__draw_add(wg__str *s, const char *text);
  * place of use (text). */
 void wg__draw_label(wg__picture *p, const wg_tape *t, uint32_t id, wg__kind kind);
 void wg__draw_body_label(wg__picture *p, const wg_tape *t, uint32_t id);
+/* Of one of several sub-tapes of a node: what it is for; and its label, with its name. */
+void wg__draw_add_part(wg__str *s, const wg_tape *t, uint32_t id, uint32_t which);
+void wg__draw_part_label(wg__picture *p, const wg_tape *t, uint32_t id, uint32_t which);
 void wg__draw_value_label(wg__picture *p, const wg_tape *t, uint32_t id);
 /* Appends the share of time of value `id` to the label, if it has one; see wg__draw_dress_heat. */
 void wg__draw_heat_label(wg__picture *p, uint32_t id);

@@ -22,6 +22,7 @@ static const struct look {
     [WG__KIND_STOP] = {"no gradient", "octagon", "filled", "#FFFFFF", "#000000", "0.02,0.02"},
     [WG__KIND_FN] = {"sub-tape, drawn elsewhere", "tab", "filled", "#E1EFF8", FORWARD_LINE,
                      "0.1,0.05"},
+    [WG__KIND_CHOICE] = {"choice", "invtrapezium", "filled", "#FFFFFF", FORWARD_LINE, "0.02,0.02"},
     [WG__KIND_EFFECT] = {"update of a parameter", "cds", "bold,filled", "#D5F0E6", "#00795A",
                          "0.15,0.05"},
 };

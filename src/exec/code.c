@@ -162,20 +162,28 @@ static void take_notes(wg__code *c, const wg__graph *g)
         wg__str_addf(&c->notes, "  %-8s %s\n", g->notes.data[i].pass, g->notes.data[i].text);
 }
 
-static bool build(wg__code *c, wg__graph *g, const wg__ids *n, bool verify)
+static bool build(wg__code *c, wg__graph *g, const wg__ids *n)
 {
-    if (wg__pipeline(g, c->executor->level, verify))
-        return false;
     c->tape = g->owned;
     g->owned = NULL;
     take_notes(c, g);
     return take_ids(c, g, n) && take_effects(c, g->ids + n->nouts + n->neffects) &&
            check_inits(c, g->report) &&
            (c->literals = wg__literals_make(c->tape, &c->nliterals)) != NULL &&
-           make_plan(c, g->report) && let_go(c);
+           make_plan(c, g->report);
 }
 
-wg__code *wg__code_make(wg__graph *g, const wg__ids *n, const wg__executor *executor, bool verify)
+bool wg__code_replan(wg__code *c, size_t target, wg_tape *report)
+{
+    c->executor->free(c->ctx, c->plan);
+    wg__free(c->ctx, c->in_place);
+    c->plan = NULL;
+    c->in_place = NULL;
+    c->target = target;
+    return make_plan(c, report);
+}
+
+wg__code *wg__code_of(wg__graph *g, const wg__ids *n, const wg__executor *executor, size_t target)
 {
     wg__code *c = wg__calloc(g->ctx, 1, sizeof *c);
     if (!c) {
@@ -187,12 +195,26 @@ wg__code *wg__code_make(wg__graph *g, const wg__ids *n, const wg__executor *exec
     c->explain = g->explain;
     c->notes = wg__str_make(g->ctx);
     atomic_init(&c->refs, 1);
-    if (build(c, g, n, verify))
+    c->target = target;
+    if (build(c, g, n))
         return c;
     if (c->tape)
         wg__graph_tell(g, c->tape);
     if (!wg_tape_status(g->report))
         wg__tape_no_memory(g->report);
+    wg__code_unref(c);
+    return NULL;
+}
+
+wg__code *wg__code_make(wg__graph *g, const wg__ids *n, const wg__executor *executor, bool verify)
+{
+    if (wg__pipeline(g, executor->level, verify))
+        return NULL;
+    wg__code *c =
+        g->memory_limit ? wg__code_fit(g, n, executor, verify) : wg__code_of(g, n, executor, 0);
+    if (!c || let_go(c))
+        return c;
+    wg__tape_no_memory(g->report);
     wg__code_unref(c);
     return NULL;
 }

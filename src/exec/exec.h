@@ -43,8 +43,15 @@ typedef struct wg__block {
     uint32_t next; /* index + 1 in blocks */
 } wg__block;
 
+/* A free range of a tight arena. */
+typedef struct wg__gap {
+    size_t at, bytes;
+} wg__gap;
+
 typedef struct wg__arena {
     wg_ctx *ctx;
+    bool tight;             /* takes the least memory it can, not the least time */
+    WG__VEC(wg__gap) gaps;  /* of a tight one: apart from each other, ascending */
     size_t top;             /* bytes so far; SIZE_MAX: they exceed the address space */
     uint32_t free[64 * 16]; /* per size class: index + 1 in blocks */
     uint32_t spare;         /* unused entries of blocks */
@@ -56,6 +63,7 @@ size_t wg__arena_take(wg__arena *a, size_t bytes);
 size_t wg__arena_append(wg__arena *a, size_t bytes);
 /* `bytes` as when taken. False: out of memory. */
 bool wg__arena_give(wg__arena *a, size_t at, size_t bytes);
+void wg__arena_clear(wg__arena *a);
 
 /* ---- places ------------------------------------------------------------------------------------- */
 
@@ -114,7 +122,8 @@ double wg__node_runs(const wg_tape *t, uint32_t head);
  * laid out by the plan, which belongs to one session. */
 typedef struct wg__executor {
     const char *name;
-    int level; /* of the passes that run for it */
+    int level;    /* of the passes that run for it */
+    bool thrifty; /* it heeds code->target */
     /* Sets code->plan (and code->in_place). */
     wg_status (*plan)(wg__code *code, wg__error *error);
     void (*free)(wg_ctx *ctx, void *plan); /* NULL is fine */
@@ -126,6 +135,8 @@ typedef struct wg__executor {
     /* Runs sub-tape number `which` of the node that is running (wg_kernel_run_fn). */
     wg_status (*run_fn)(const wg_kernel_call *c, size_t which, const wg_view *ins, size_t nins,
                         const wg_view *outs, size_t nouts);
+    /* Runs items of the node that is running (wg_kernel_spread). NULL: one after the other. */
+    wg_status (*spread)(const wg_kernel_call *c, size_t items, wg_item_fn fn, void *arg);
     /* The steps of a part, for profiles and explanations. A step of `together` > 1 runs side by side
      * with those after it: session->profile has the time of all of them at the first. */
     size_t (*parts)(const wg__code *code);
@@ -147,12 +158,15 @@ typedef struct wg__running {
     wg_session *session;
     const wg_tape *tape;
     uint32_t node;
+    bool quiet; /* failures are not told: one of several threads, whose caller tells */
 } wg__running;
 /* Sets the session's error, once a run, with op, name and scope of the node in front. */
 wg_status wg__run_fail(const wg__running *r, wg_status status, const char *format, ...)
     WG_PRINTF(3, 4);
 /* WG_CANCELLED with the session's error set, when the user wants the run to stop. */
 wg_status wg__run_cancelled(wg_session *session);
+/* The same when it is known. */
+wg_status wg__tell_cancelled(wg_session *session);
 /* WG_OK when a sub-tape that takes `nbound` values and gives `nroots` fits; else fails the call. */
 wg_status wg__check_fn_call(const wg_kernel_call *c, size_t which, size_t nbound, size_t nroots,
                             size_t nins, size_t nouts);
@@ -215,13 +229,31 @@ struct wg__code {
     size_t size; /* about how many bytes all of this takes */
     bool explain;
     wg__str notes; /* what the passes did, if asked for */
+    size_t target; /* bytes that values should take at most while it runs, of each plan; 0: any */
+    size_t live;   /* those that they do take in the main plan */
+    double again;  /* work (wg__step_work) of steps that are run again for that */
 };
+/* A measure of what a step costs, in operations. */
+static inline double wg__step_work(const wg__step_info *info)
+{
+    return info->flops + info->bytes / 4;
+}
+/* What wg_program_bytes says of programs of this code. */
+size_t wg__code_bytes(const wg__code *code);
 void wg__code_ref(wg__code *code);
 void wg__code_unref(wg__code *code); /* NULL is fine */
 /* Through the passes to a plan. Graph ids: those of `ids`, then slots. NULL: the reason is in
  * graph->report. */
 wg__code *wg__code_make(wg__graph *graph, const wg__ids *ids, const wg__executor *executor,
                         bool verify);
+/* From a graph that has been through the passes, whose tape it takes, to a plan. */
+wg__code *wg__code_of(wg__graph *graph, const wg__ids *ids, const wg__executor *executor,
+                      size_t target);
+/* The plan anew, for another target. False: the reason is in `report`. */
+bool wg__code_replan(wg__code *code, size_t target, wg_tape *report);
+/* The same as wg__code_of within graph->memory_limit (fit.c). */
+wg__code *wg__code_fit(wg__graph *graph, const wg__ids *ids, const wg__executor *executor,
+                       bool verify);
 
 /* ---- finding code again ---------------------------------------------------------------------------- */
 

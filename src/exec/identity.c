@@ -158,32 +158,27 @@ static void put_fn(writer *w, const wg__fn *fn)
     wg__free(w->ctx, roots);
 }
 
-static bool has_fns(const wg__op *op)
-{
-    for (size_t i = 0; i < op->sig.nattrs; i++)
-        if (op->sig.attrs[i].kind == WG_ATTR_FN)
-            return true;
-    return false;
-}
-
-/* A slot for a sub-tape holds its number on this tape, which means nothing elsewhere. */
+/* What stands in the attributes for a sub-tape means nothing on another tape: the others are written
+ * one by one, with their lists. */
 static void put_attrs(walk *k, uint32_t id)
 {
     wg_attrs a = wg__attrs_of(k->t, id);
     uint32_t interned = wg__node_at(k->t, id)->attrs;
-    if (!interned || !has_fns(a.op)) {
+    if (!interned || !wg__runs_fns(a.op)) {
         put_entry(k, &k->attrs, &k->t->attrs, interned);
         return;
     }
-    size_t slots = a.op->sig.nattrs * sizeof *a.slots;
     for (size_t i = 0; i < a.op->sig.nattrs; i++) {
         wg__slot s = a.slots[i];
-        if (s.kind != WG_ATTR_FN)
-            put_bytes(k->w, &s, sizeof s);
-        else
-            put_fn(k->w, k->t->fns.data[s.v.i - 1].fn);
+        const size_t n = wg__slot_nfns(&s), bytes = wg__slot_bytes(&s);
+        if (n || bytes)
+            s.v.offset = 0; /* depends on the tape */
+        put_bytes(k->w, &s, sizeof s);
+        for (size_t f = 0; f < n; f++)
+            put_fn(k->w, wg__slot_fn(&a, &a.slots[i], f));
+        if (bytes)
+            put_bytes(k->w, wg__slot_list(&a, &a.slots[i]), bytes);
     }
-    put_bytes(k->w, (const char *)a.slots + slots, a.size - slots);
 }
 
 static void put_source(walk *k, uint32_t id)
@@ -283,6 +278,7 @@ bool wg__identity_make(wg__identity *id, const wg__graph *g, const wg__ids *n,
     wg__pool_init(&w.fns, g->ctx);
     put_bits(&w, (uint64_t)(uintptr_t)executor);
     put(&w, g->explain);
+    put_bits(&w, g->memory_limit);
     put(&w, (uint32_t)n->nouts);
     if (put_tape(&w, g->tape, g->ids, g->nroots, id->number, true)) {
         put_ports(&w, g->ids + g->nroots, n->ninputs);

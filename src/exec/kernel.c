@@ -20,7 +20,7 @@ static wg_status fail(const wg__running *r, wg_status status, const char *format
 static wg_status fail(const wg__running *r, wg_status status, const char *format, va_list args)
 {
     wg__error *e = &r->session->error;
-    if (r->session->told)
+    if (r->quiet || r->session->told)
         return status;
     r->session->told = true;
     e->status = status;
@@ -41,8 +41,11 @@ wg_status wg__run_fail(const wg__running *r, wg_status status, const char *forma
 
 wg_status wg__run_cancelled(wg_session *s)
 {
-    if (!wg__cancelled(s->ctx))
-        return WG_OK;
+    return wg__cancelled(s->ctx) ? wg__tell_cancelled(s) : WG_OK;
+}
+
+wg_status wg__tell_cancelled(wg_session *s)
+{
     s->told = true;
     return wg__fail(&s->error, WG_CANCELLED, "the run was cancelled");
 }
@@ -75,4 +78,15 @@ wg_status wg_kernel_run_fn(const wg_kernel_call *c, size_t which, const wg_view 
     if (!r)
         return WG_INTERNAL;
     return r->executor->run_fn(c, which, ins, nins, outs, nouts);
+}
+
+wg_status wg_kernel_spread(const wg_kernel_call *c, size_t items, wg_item_fn fn, void *arg)
+{
+    const wg__running *r = c->priv;
+    wg_status status = WG_OK;
+    if (r && r->executor->spread)
+        return r->executor->spread(c, items, fn, arg);
+    for (size_t i = 0; i < items && !status; i++)
+        status = fn(c, i, arg);
+    return status;
 }

@@ -7,6 +7,7 @@ libwg_la_SOURCES += \
     src/exec/error.c \
     src/exec/exec.h \
     src/exec/explain.c \
+    src/exec/fit.c \
     src/exec/identity.c \
     src/exec/init.c \
     src/exec/kernel.c \

@@ -178,12 +178,9 @@ static wg_status plan_body(planner *p, const wg__fn *fn)
 static wg_status find_bodies(planner *p, wg__step *step)
 {
     wg__plan *plan = p->plan;
-    wg_attrs a = wg__attrs_of(p->tape, step->id);
+    const wg__fn *fn;
     step->sub = (uint32_t)plan->subs.len;
-    for (uint32_t i = 0; a.slots && i < a.op->sig.nattrs; i++) {
-        if (a.slots[i].kind != WG_ATTR_FN)
-            continue;
-        const wg__fn *fn = p->tape->fns.data[a.slots[i].v.i - 1].fn;
+    for (uint32_t i = 0; (fn = wg__node_fn_at(p->tape, step->id, i)); i++) {
         wg_status status = plan_body(p, fn);
         if (status)
             return status;

@@ -50,9 +50,9 @@ double wg__node_runs(const wg_tape *t, uint32_t head)
 {
     const wg__node *n = wg__node_at(t, head);
     const wg_attrs a = wg__attrs_of(t, head);
-    if (n->op == WG__OP_SCAN)
+    if (n->op == WG__OP_SCAN || n->op == WG__OP_MAP)
         return (double)wg_attrs_shape(&a, "length").dim[0];
-    return n->op == WG__OP_CALL ? 1 : 0;
+    return n->op == WG__OP_CALL || n->op == WG__OP_CHECKPOINT ? 1 : 0;
 }
 
 static void step_of(const wg_session *s, size_t i, wg__step_info *info)

@@ -244,6 +244,7 @@ static wg_program *program_new(wg_ctx *ctx, const wg_tape *source)
 static bool build(compiler *c, const wg_compile_options *o)
 {
     c->g->explain = o->explain;
+    c->g->memory_limit = o->memory_limit;
     c->known = !o->no_cache && !o->verify && wg__identity_make(&c->id, c->g, c->n, c->executor);
     if (!c->known)
         c->id.slots.len = 0;

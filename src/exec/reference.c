@@ -69,6 +69,10 @@ static wg_status run_frame(wg__frame *f)
     const wg__plan *plan = f->plan;
     wg_session *session = f->running.session;
     uint64_t *profile = (void *)f == session->frame ? session->profile : NULL;
+    /* A loop whose body has no steps can be stopped too. */
+    wg_status idle = plan->steps.len ? WG_OK : wg__run_cancelled(session);
+    if (idle)
+        return idle;
     for (size_t i = 0; i < plan->steps.len; i++) {
         uint64_t start = profile ? wg__now() : 0;
         f->step = &plan->steps.data[i];

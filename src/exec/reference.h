@@ -11,8 +11,8 @@ typedef struct wg__plan wg__plan;
 /* A body that a step runs. */
 typedef struct wg__sub {
     const wg__plan *plan;
-    uint32_t step; /* its node */
-    uint32_t attr; /* which attribute of the node, by index */
+    uint32_t step;  /* its node */
+    uint32_t which; /* of its sub-tapes */
 } wg__sub;
 
 typedef struct wg__step {

@@ -10,7 +10,7 @@
 
 /* Bools may be any byte where they come from; kernels take 0 and 1: they are always copied. Other
  * inputs are read where they are, unless that is asked for or they are misaligned. */
-static bool always_copied(const wg__port *input) { return input->type.dtype == WG_BOOL; }
+static bool always_copied(const wg_type *type) { return type->dtype == WG_BOOL; }
 
 /* Adds `bytes` in a block of its own; SIZE_MAX: too large. */
 static size_t add_block(size_t sum, size_t bytes)
@@ -19,15 +19,19 @@ static size_t add_block(size_t sum, size_t bytes)
     return bytes > SIZE_MAX - 63 || sum > SIZE_MAX - aligned ? SIZE_MAX : sum + aligned;
 }
 
-size_t wg__session_bytes(const wg_program *p)
+size_t wg__code_bytes(const wg__code *c)
 {
-    size_t sum = sizeof(wg_session) + p->ninputs * (sizeof(void *) + sizeof(bool)) +
-                 p->params.len * sizeof(size_t);
-    for (size_t i = 0; i < p->ninputs; i++)
-        if (always_copied(&p->inputs.data[i]))
-            sum = add_block(sum, wg__type_bytes(&p->inputs.data[i].type));
-    return add_block(sum, p->code->executor->bytes(p->code));
+    size_t sum = sizeof(wg_session) + c->ninputs * (sizeof(void *) + sizeof(bool)) +
+                 c->nparams * sizeof(size_t);
+    for (size_t i = 0; i < c->ninputs; i++) {
+        const wg_type *type = wg__type_at(c->tape, c->bound[i]);
+        if (always_copied(type))
+            sum = add_block(sum, wg__type_bytes(type));
+    }
+    return add_block(sum, c->executor->bytes(c));
 }
+
+size_t wg__session_bytes(const wg_program *p) { return wg__code_bytes(p->code); }
 
 /* Room for a copy of an input. */
 static void *room(wg_session *s, size_t input)
@@ -48,7 +52,7 @@ static bool allocate(wg_session *s, bool own_inputs)
         p->code->executor->open(s);
     bool good = s->items && s->given && s->copies && s->frame;
     for (size_t i = 0; good && own_inputs && i < p->ninputs; i++)
-        good = !always_copied(&p->inputs.data[i]) || room(s, i);
+        good = !always_copied(&p->inputs.data[i].type) || room(s, i);
     s->missing = p->ninputs;
     return good;
 }
@@ -156,7 +160,7 @@ static wg_status bind(wg_session *s, size_t index, const void *data, size_t byte
         return wg__fail(&s->error, WG_INVALID, "bind \"%s\": data is NULL", input->name);
     if (index >= s->program->ninputs)
         return WG_OK; /* of the compiled tape, but not needed */
-    if (copy || !data || always_copied(input) || !is_aligned(data, input->type.dtype)) {
+    if (copy || !data || always_copied(&input->type) || !is_aligned(data, input->type.dtype)) {
         void *to = room(s, index);
         if (!to)
             return wg__fail(&s->error, WG_NO_MEMORY, "bind \"%s\": out of memory", input->name);

@@ -24,6 +24,16 @@ wg__ref wg__plan_apply(wg__seen *v, wg__name op, wg__ref a, wg__ref b, wg__ref c
     return (wg__ref){WG__STEP, (uint32_t)v->nsteps++};
 }
 
+wg__ref wg__plan_join(wg__seen *v, int axis)
+{
+    wg__ref step = wg__plan_apply(v, WG__AT_concat, no_ref(), no_ref(), no_ref());
+    if (step.kind == WG__STEP) {
+        v->steps[step.at].joins = true;
+        v->steps[step.at].nin = v->nparts;
+    }
+    return wg__plan_with(v, step, wg_attr_axis("axis", axis));
+}
+
 wg__ref wg__plan_with(wg__seen *v, wg__ref step, wg_attr attr)
 {
     if (step.kind == WG__STEP) {
@@ -57,11 +67,12 @@ wg__ref wg__plan_fit_value(wg__seen *v, uint32_t id)
     return wg__plan_fit(v, value(id), &type_of(v, id)->shape);
 }
 
-/* ---- the table, in three parts ------------------------------------------------------------------------ */
+/* ---- the table, in four parts ------------------------------------------------------------------------- */
 
 static size_t rule_count(void)
 {
-    return wg__arith_rule_count + wg__choice_rule_count + wg__shape_rule_count;
+    return wg__arith_rule_count + wg__choice_rule_count + wg__shape_rule_count +
+           wg__join_rule_count;
 }
 
 static const wg__algebra_rule *rule_at(size_t i)
@@ -69,8 +80,11 @@ static const wg__algebra_rule *rule_at(size_t i)
     if (i < wg__arith_rule_count)
         return &wg__arith_rules[i];
     i -= wg__arith_rule_count;
-    return i < wg__choice_rule_count ? &wg__choice_rules[i]
-                                     : &wg__shape_rules[i - wg__choice_rule_count];
+    if (i < wg__choice_rule_count)
+        return &wg__choice_rules[i];
+    i -= wg__choice_rule_count;
+    return i < wg__shape_rule_count ? &wg__shape_rules[i]
+                                    : &wg__join_rules[i - wg__shape_rule_count];
 }
 
 const char *wg__algebra_rule_name(size_t index)
@@ -171,13 +185,14 @@ static bool any_answer(const algebra *a, const wg_tape *t)
 
 static wg_var record_step(wg_tape *t, const wg__seen *v, const wg__plan_step *s, const wg_var *made)
 {
-    wg_var in[WG__MAX_ARGS], out;
+    const wg__ref *from = s->joins ? v->parts : s->in;
+    wg_var in[WG__MAX_PARTS], out;
     wg_attr all[WG__MAX_ATTRS];
     size_t nattrs = s->nattrs;
     if (!s->op)
         return wg__materialise(t, wg_f(s->literal), s->dtype);
     for (size_t k = 0; k < s->nin; k++)
-        in[k] = s->in[k].kind == WG__STEP ? made[s->in[k].at] : wg__var(t, s->in[k].at);
+        in[k] = from[k].kind == WG__STEP ? made[from[k].at] : wg__var(t, from[k].at);
     if (s->same_attrs)
         nattrs = v->attrs.slots ? wg__attrs_export(&v->attrs, all) : 0;
     wg__record(t, s->op->index, in, s->nin, s->same_attrs ? all : s->attrs, nattrs, &out, 1);
@@ -200,7 +215,7 @@ static bool simplify(wg__copy *c, uint32_t id)
 {
     algebra *a = c->user;
     const wg__node *n = wg__node_at(c->src, id);
-    uint32_t in[8];
+    uint32_t in[WG__MAX_PARTS];
     if (n->nout != 1 || n->nin == 0 || n->nin > sizeof in / sizeof *in || wg_tape_status(c->dst))
         return false;
     for (uint16_t k = 0; k < n->nin; k++)

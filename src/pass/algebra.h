@@ -14,8 +14,9 @@
 #define WG__ALGEBRA_OPS(X)                                                                         \
     X(abs) X(add) X(all) X(any) X(broadcast) X(cast) X(concat) X(div) X(equal) X(exp) X(isfinite)  \
     X(log) X(logical_and) X(logical_not) X(logical_or) X(matmul) X(max) X(maximum) X(min)          \
-    X(minimum) X(mul) X(mul0) X(neg) X(not_equal) X(pow) X(prod) X(reciprocal) X(reshape)          \
-    X(reverse) X(section) X(slice) X(square) X(stop_gradient) X(sub) X(sum) X(transpose) X(where)
+    X(minimum) X(mul) X(mul0) X(neg) X(not_equal) X(place) X(pow) X(prod) X(reciprocal) X(reshape) \
+    X(reverse) X(section) X(slice) X(square) X(stop_gradient) X(sub) X(sum) X(transpose)           \
+    X(unslice) X(where)
 typedef enum wg__name {
 #define NAME(op) WG__AT_##op,
     WG__ALGEBRA_OPS(NAME)
@@ -26,7 +27,13 @@ typedef enum wg__name {
 } wg__name;
 /* clang-format on */
 
-enum { WG__MAX_STEPS = 6, WG__MAX_ARGS = 3, WG__MAX_STEP_ATTRS = 2 };
+/* MAX_PARTS: operands of a concat that rules look at, and of one in a plan. */
+enum {
+    WG__MAX_PARTS = 64,
+    WG__MAX_STEPS = WG__MAX_PARTS + 2,
+    WG__MAX_ARGS = 3,
+    WG__MAX_STEP_ATTRS = 3
+};
 
 /* A value: an id, or the result of a step of the plan; or none. */
 typedef struct wg__ref {
@@ -39,6 +46,7 @@ typedef struct wg__plan_step {
     double literal;
     wg_dtype dtype;
     wg__ref in[WG__MAX_ARGS];
+    bool joins; /* a concat: its operands are v->parts in place of `in` */
     size_t nin, nattrs;
     wg_attr attrs[WG__MAX_STEP_ATTRS];
     int64_t ints[WG_MAX_RANK]; /* what an attribute may point to */
@@ -56,6 +64,8 @@ typedef struct wg__seen {
     const wg__op *const *ops; /* by wg__name */
     wg__plan_step steps[WG__MAX_STEPS];
     size_t nsteps;
+    wg__ref parts[WG__MAX_PARTS];
+    size_t nparts;
 } wg__seen;
 
 typedef wg__ref (*wg__rule_fn)(wg__seen *v);
@@ -65,8 +75,10 @@ typedef struct wg__algebra_rule {
     wg__rule_fn rule;
     const char *help;
 } wg__algebra_rule;
-extern const wg__algebra_rule wg__arith_rules[], wg__choice_rules[], wg__shape_rules[];
-extern const size_t wg__arith_rule_count, wg__choice_rule_count, wg__shape_rule_count;
+extern const wg__algebra_rule wg__arith_rules[], wg__choice_rules[], wg__shape_rules[],
+    wg__join_rules[];
+extern const size_t wg__arith_rule_count, wg__choice_rule_count, wg__shape_rule_count,
+    wg__join_rule_count;
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
@@ -113,6 +125,8 @@ static inline wg__ref apply2(wg__seen *v, wg__name op, wg__ref a, wg__ref b)
 {
     return wg__plan_apply(v, op, a, b, no_ref());
 }
+/* The concat of v->parts along an axis. */
+wg__ref wg__plan_join(wg__seen *v, int axis);
 /* The step with an attribute. */
 wg__ref wg__plan_with(wg__seen *v, wg__ref step, wg_attr attr);
 /* A literal of rank 0. */

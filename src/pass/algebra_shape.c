@@ -119,33 +119,6 @@ static wg__ref view_of_fill(wg__seen *v)
     return wg__plan_fit(v, one, &scalar);
 }
 
-/* A section of a concatenation that lies in one of its parts. */
-static wg__ref section_concat(wg__seen *v)
-{
-    uint32_t x = v->in[0];
-    if (!is(v, x, WG__AT_concat))
-        return no_ref();
-    wg_attrs a = wg__attrs_of(v->t, x);
-    int axis = (int)wg_attrs_int(&a, "axis");
-    size_t nstep;
-    wg_attrs_ints(&v->attrs, "step", &nstep);
-    wg_shape start = wg_attrs_shape(&v->attrs, "start"), size = v->type->shape;
-    const wg__node *n = wg__node_at(v->t, x);
-    int64_t at = 0;
-    for (size_t k = 0; k < n->nin && !nstep; k++) {
-        const wg_shape *part = &type_of(v, arg(v, x, k))->shape;
-        if (start.dim[axis] >= at && start.dim[axis] + size.dim[axis] <= at + part->dim[axis]) {
-            start.dim[axis] -= at;
-            start.symbol[axis] = 0;
-            wg__ref r = apply1(v, WG__AT_section, value(arg(v, x, k)));
-            return wg__plan_with(v, wg__plan_with(v, r, wg_attr_shape("start", start)),
-                                 wg_attr_shape("size", size));
-        }
-        at += part->dim[axis];
-    }
-    return no_ref();
-}
-
 /* ---- broadcasts before elementwise ops --------------------------------------------------------------- */
 
 /* Operands are spread by the op itself; what is the same for many elements is computed once and
@@ -170,6 +143,66 @@ static wg__ref spread_late(wg__seen *v)
         wg__plan_apply(v, WG__AT_ELEMENTWISE, value(in[0]), v->nin > 1 ? value(in[1]) : no_ref(),
                        v->nin > 2 ? value(in[2]) : no_ref());
     return wg__plan_fit(v, r, &shape);
+}
+
+/* How many trailing axes two shapes have in common. */
+static int common_axes(const wg_shape *a, const wg_shape *b)
+{
+    int n = 0;
+    while (n < a->rank && n < b->rank && a->dim[a->rank - 1 - n] == b->dim[b->rank - 1 - n])
+        n++;
+    return n;
+}
+
+/* Whether a value of shape `x` broadcasts to `y` along its last `n` axes alone. */
+static bool is_trailing(const wg_shape *x, const wg_shape *y, int n)
+{
+    if (x->rank > y->rank)
+        return false;
+    for (int i = 0; i < x->rank - n; i++)
+        if (x->dim[i] != 1)
+            return false;
+    return true;
+}
+
+/* A matrix product, or an elementwise op, which may have been one of its epilogue. */
+static bool goes_on_with_product(const wg__seen *v, uint32_t id)
+{
+    return wg__op_of(v->t, id)->def.flags & (WG_OP_CONTRACT | WG_OP_ELEMENTWISE);
+}
+
+/* What is a reshape of the node's shape, and of a computed value; *from is that value. */
+static bool is_reshaped(const wg__seen *v, uint32_t id, uint32_t *from)
+{
+    if (!is(v, id, WG__AT_reshape) || !wg_shape_equal(type_of(v, id)->shape, v->type->shape))
+        return false;
+    *from = arg(v, id, 0);
+    return goes_on_with_product(v, *from);
+}
+
+/* The products of all steps of a sequence are one product, of rows that are reshaped to steps: what
+ * is added to them is part of the product when the reshape comes afterwards. */
+static wg__ref reshape_late(wg__seen *v)
+{
+    uint32_t in[WG__MAX_ARGS] = {0}, from;
+    const wg_shape *s = NULL;
+    if (v->nin > WG__MAX_ARGS)
+        return no_ref();
+    for (size_t k = 0; k < v->nin && !s; k++)
+        s = is_reshaped(v, v->in[k], &from) ? &type_of(v, from)->shape : NULL;
+    if (!s || wg_shape_equal(*s, v->type->shape))
+        return no_ref();
+    const int common = common_axes(s, &v->type->shape);
+    for (size_t k = 0; k < v->nin; k++) {
+        in[k] = v->in[k];
+        if (is_reshaped(v, in[k], &from) && wg_shape_equal(type_of(v, from)->shape, *s))
+            in[k] = from;
+        else if (!is_trailing(&type_of(v, in[k])->shape, s, common))
+            return no_ref();
+    }
+    return reshaped(v, wg__plan_apply(v, WG__AT_ELEMENTWISE, value(in[0]),
+                                      v->nin > 1 ? value(in[1]) : no_ref(),
+                                      v->nin > 2 ? value(in[2]) : no_ref()));
 }
 
 /* ---- reductions and products ---------------------------------------------------------------------------- */
@@ -276,12 +309,12 @@ const wg__algebra_rule wg__shape_rules[] = {
     {"slice-fill",      WG__AT_slice,     view_of_fill,    "a slice of one element repeated"},
     {"section-same",    WG__AT_section,   same_shape,      "a section of everything"},
     {"section-fill",    WG__AT_section,   view_of_fill,    "a section of one element repeated"},
-    {"section-concat",  WG__AT_section,   section_concat,  "a section of one part of a concat"},
     {"reverse-fill",    WG__AT_reverse,   view_of_fill,    "one element repeated, reversed"},
     {"transpose-same",  WG__AT_transpose, transpose_one,   "a transpose of axes of size 1"},
     {"transpose-twice", WG__AT_transpose, transpose_transpose, "transpose(transpose(x)) is one transpose"},
     {"transpose-fill",  WG__AT_transpose, view_of_fill,    "one element repeated, transposed"},
     {"spread-late",     WG__AT_ELEMENTWISE, spread_late,   "f(broadcast(x), y) = f(x, y), f(broadcast(x)) = broadcast(f(x))"},
+    {"reshape-late",    WG__AT_ELEMENTWISE, reshape_late,  "f(reshape(x), y) = reshape(f(x, y)) behind a product, y along axes that stay"},
     {"sum-nothing",     WG__AT_sum,       reduce_nothing,  "a sum over axes of size 1"},
     {"max-nothing",     WG__AT_max,       reduce_nothing,  "a maximum over axes of size 1"},
     {"min-nothing",     WG__AT_min,       reduce_nothing,  "a minimum over axes of size 1"},

@@ -42,6 +42,8 @@ void wg__clusters_free(wg__clusters *c)
     wg__free(c->ctx, c->scratch);
     wg__free(c->ctx, c->view);
     wg__vec_free(c->ctx, &c->views);
+    wg__free(c->ctx, c->window);
+    wg__vec_free(c->ctx, &c->windows);
     wg__free(c->ctx, c->stored);
     wg__vec_free(c->ctx, &c->list);
     wg__vec_free(c->ctx, &c->members);
@@ -57,8 +59,9 @@ static bool clusters_init(wg__clusters *c, const wg_tape *t)
     c->place = wg__calloc(t->ctx, n, sizeof *c->place);
     c->scratch = wg__calloc(t->ctx, n, sizeof *c->scratch);
     c->view = wg__calloc(t->ctx, n, sizeof *c->view);
+    c->window = wg__calloc(t->ctx, n, sizeof *c->window);
     c->stored = wg__calloc(t->ctx, n, sizeof *c->stored);
-    if (!c->role || !c->of || !c->place || !c->scratch || !c->view || !c->stored)
+    if (!c->role || !c->of || !c->place || !c->scratch || !c->view || !c->window || !c->stored)
         return false;
     for (size_t i = 0; i < n; i++) {
         c->of[i] = WG__NO_CLUSTER;

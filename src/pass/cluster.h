@@ -24,14 +24,16 @@ typedef enum wg__role {
     WG__FOLD,   /* a reduction */
     WG__PICK,   /* x[row, index[row]] */
     WG__TAKE,   /* gathered rows */
-    WG__TIMES   /* a matrix product */
+    WG__TIMES,  /* a matrix product */
+    WG__JOIN    /* parts that are stored side by side: see wg__window */
 } wg__role;
 
 typedef enum wg__cluster_kind {
     WG__KERNEL,  /* one node through its op's kernel */
     WG__LOOP,    /* elementwise ops and reductions: vm/loop.h */
     WG__PRODUCT, /* a matmul and its epilogue: vm/product.h */
-    WG__SCALARS  /* scalar nodes: vm/scalars.h */
+    WG__SCALARS, /* scalar nodes: vm/scalars.h */
+    WG__CONCAT   /* one JOIN: copies those of its parts that have no window: vm/join.h */
 } wg__cluster_kind;
 
 typedef struct wg__cluster {
@@ -45,6 +47,15 @@ typedef struct wg__cluster {
 
 #define WG__NO_CLUSTER UINT32_MAX
 
+/* A computed value that is a part of a JOIN, of which it has the only memory that it has: its element
+ * number i, row-major, is element start + i / block * pitch + i % block of the JOIN. Layouts of the
+ * value and of its views stay as they are, as if it were dense: wg__in_memory turns them into those
+ * of the JOIN's memory. pitch == block: it lies there densely. */
+typedef struct wg__window {
+    uint32_t join;
+    int64_t start, block, pitch;
+} wg__window;
+
 typedef struct wg__clusters {
     wg_ctx *ctx;
     const wg_tape *tape;
@@ -57,6 +68,8 @@ typedef struct wg__clusters {
                             densely at its own place. KERNEL operands and roots are dense, at base +
                             offset (which need not be 0) */
     WG__VEC(wg__layout) views;
+    uint32_t *window; /* by id: 1 + index in `windows`, or 0 */
+    WG__VEC(wg__window) windows;
     bool *stored; /* by id: a computed value that needs memory (read outside its cluster, or
                             a root). Outputs of KERNELs that nobody reads are not stored */
     WG__VEC(wg__cluster) list; /* in the order of running */
@@ -91,6 +104,14 @@ static inline uint32_t wg__read_base(const wg__clusters *c, uint32_t id, size_t 
 {
     return wg__base_of(c, wg__operands(c->tape, wg__node_at(c->tape, id))[k]);
 }
+/* The value whose memory holds `base`, which is no alias: itself, or the JOIN that it is part of. */
+static inline uint32_t wg__holder_of(const wg__clusters *c, uint32_t base)
+{
+    return c->window[base] ? c->windows.data[c->window[base] - 1].join : base;
+}
+/* Turns strides of `base` over axes of sizes `shape` into strides of the holder's memory. False: there
+ * are none (which cannot be of operands in clusters). */
+bool wg__in_memory(const wg__clusters *c, uint32_t base, const wg_shape *shape, wg_strides *s);
 /* How many values it reads. */
 static inline size_t wg__reads(const wg__clusters *c, uint32_t id)
 {

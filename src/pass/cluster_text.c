@@ -4,7 +4,8 @@
 static const char *const kinds[] = {[WG__KERNEL] = "kernel",
                                     [WG__LOOP] = "loop",
                                     [WG__PRODUCT] = "product",
-                                    [WG__SCALARS] = "scalars"};
+                                    [WG__SCALARS] = "scalars",
+                                    [WG__CONCAT] = "join"};
 
 static void add_value(const wg__clusters *c, wg__str *s, uint32_t id)
 {

@@ -48,33 +48,40 @@ static void find_impure(search *s)
     }
 }
 
-/* Equal bodies of one tape; those that run bodies themselves are taken as they are. */
+/* Equal bodies of one tape, with all that they run. */
 static bool same_body(const wg__fn *a, const wg__fn *b)
 {
-    return a == b || (a->body->fns.len == 0 && b->body->fns.len == 0 && a->nouts == b->nouts &&
+    return a == b || (a->nouts == b->nouts && a->body->nodes.len == b->body->nodes.len &&
                       !memcmp(a->outs, b->outs, a->nouts * sizeof *a->outs) &&
                       wg_tape_equal(a->body, b->body));
 }
 
-static int fn_attr(const wg__op *op)
+/* Equal attributes; sub-tapes may be others with equal bodies. */
+static bool same_slot(const wg_attrs *x, const wg_attrs *y, size_t i)
 {
-    for (size_t i = 0; i < op->sig.nattrs; i++)
-        if (op->sig.attrs[i].kind == WG_ATTR_FN)
-            return (int)i;
-    return -1;
+    const wg__slot *s = &x->slots[i], *t = &y->slots[i];
+    const size_t n = wg__slot_nfns(s), bytes = wg__slot_bytes(s);
+    if (s->count != t->count)
+        return false;
+    for (size_t k = 0; k < n; k++)
+        if (!same_body(wg__slot_fn(x, s, k), wg__slot_fn(y, t, k)))
+            return false;
+    if (bytes)
+        return !memcmp(wg__slot_list(x, s), wg__slot_list(y, t), bytes);
+    return n || s->v.i == t->v.i;
 }
 
-/* Equal attributes but for the number of a sub-tape, which may be another with an equal body. */
 static bool same_attrs(const wg_tape *t, uint32_t a, uint32_t b)
 {
     wg_attrs x = wg__attrs_of(t, a), y = wg__attrs_of(t, b);
-    int k = x.slots ? fn_attr(x.op) : -1;
     if (wg__node_at(t, a)->attrs == wg__node_at(t, b)->attrs)
         return true;
-    if (k < 0 || x.size != y.size || memcmp(x.slots, y.slots, (size_t)k * sizeof *x.slots) ||
-        memcmp(x.slots + k + 1, y.slots + k + 1, x.size - (size_t)(k + 1) * sizeof *x.slots))
+    if (!x.slots || !y.slots || !wg__runs_fns(x.op))
         return false;
-    return same_body(t->fns.data[x.slots[k].v.i - 1].fn, t->fns.data[y.slots[k].v.i - 1].fn);
+    for (size_t i = 0; i < x.op->sig.nattrs; i++)
+        if (!same_slot(&x, &y, i))
+            return false;
+    return true;
 }
 
 /* ---- equality of nodes ------------------------------------------------------------------------------ */
@@ -118,7 +125,7 @@ static uint64_t hash_node(const search *s, const wg_tape *t, uint32_t id)
 {
     const wg__node *n = wg__node_at(t, id);
     const wg__op *op = wg__op_of(t, id);
-    uint64_t h = wg__hash_u64((uint64_t)n->op << 32 | n->type, fn_attr(op) < 0 ? n->attrs : 0);
+    uint64_t h = wg__hash_u64((uint64_t)n->op << 32 | n->type, wg__runs_fns(op) ? 0 : n->attrs);
     if (op->def.flags & WG_OP_SOURCE)
         return hash_source(t, n, h);
     const uint32_t *in = wg__operands(t, n);
@@ -154,11 +161,15 @@ static bool may_merge(const search *s, const wg_tape *t, uint32_t id)
         return false;
     if (op->index == WG__OP_LITERAL)
         return !wg__literal_is_slot(t, id);
-    int attr = fn_attr(op);
-    if (attr < 0)
+    if (!wg__runs_fns(op))
         return true;
-    const wg_tape *body = wg__node_fn(t, id, op->sig.attrs[attr].name)->body;
-    return !s->impure[wg__pool_find(&s->facts.tapes, &body, sizeof body) - 1];
+    const wg__fn *fn;
+    for (size_t k = 0; (fn = wg__node_fn_at(t, id, k)); k++) {
+        const wg_tape *body = fn->body;
+        if (s->impure[wg__pool_find(&s->facts.tapes, &body, sizeof body) - 1])
+            return false;
+    }
+    return true;
 }
 
 /* The first node that is the same as `id`, which is entered when there is none. */

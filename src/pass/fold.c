@@ -93,11 +93,8 @@ static bool foldable(const wg_tape *t, uint32_t id)
     const wg__node *n = wg__node_at(t, id);
     const wg__op *op = wg__op_of(t, id);
     if (op->def.flags & (WG_OP_SOURCE | WG_OP_RANDOM) || !wg__is_pure(op) || n->nout != 1 ||
-        n->nin > MAX_OPERANDS || op->def.nkernels == 0)
+        n->nin > MAX_OPERANDS || op->def.nkernels == 0 || wg__runs_fns(op))
         return false;
-    for (size_t i = 0; i < op->sig.nattrs; i++)
-        if (op->sig.attrs[i].kind == WG_ATTR_FN)
-            return false;
     return wg_shape_count(wg__type_at(t, id)->shape) <= LARGEST;
 }
 

@@ -41,7 +41,9 @@ static void make_edge(joiner *j, size_t k)
     const wg_shape *over = wg__operand_shape(c, j->id, k);
     wg_shape space = wg__squeeze(over, NULL);
     wg_strides s = wg__strides_over(&l->s, shape, over);
-    *e = (edge){.base = l->base, .bud = c->of[l->base], .merged = wg__merged_axes(&space, &s)};
+    wg_strides there = s;
+    wg__in_memory(c, l->base, &space, &there);
+    *e = (edge){.base = l->base, .bud = c->of[l->base], .merged = wg__merged_axes(&space, &there)};
     if (c->role[l->base] == WG__INDEX)
         e->merged = WG_MAX_RANK; /* counted, whatever the columns */
     if (e->bud == WG__NO_CLUSTER)
@@ -51,6 +53,8 @@ static void make_edge(joiner *j, size_t k)
     wg__relation relation = wg__relation_of(&value, &space, &s);
     if (f->buds.data[e->bud].kind == WG__KERNEL)
         e->why = "an op's kernel computes it";
+    else if (f->buds.data[e->bud].kind == WG__CONCAT)
+        e->why = "it is joined there";
     else if (j->role == WG__TIMES || j->role == WG__RUN || j->role == WG__TAKE)
         e->why = "the op reads memory";
     else if (!f->open[l->base])
@@ -89,6 +93,21 @@ static void begin_take(joiner *j)
     j->self.maxcols = (int8_t)inner;
 }
 
+/* A value is stored by one step over the columns, in its window too. */
+static void limit_columns(joiner *j)
+{
+    const wg__clusters *c = j->f->c;
+    const wg_type *type = wg__type_at(j->f->t, j->id);
+    if (!c->window[j->id] || (j->role != WG__MAP && j->role != WG__COPY && j->role != WG__TAKE))
+        return;
+    wg_strides dense = wg__dense_strides(type);
+    wg_strides s = wg__strides_over(&dense, &type->shape, &type->shape);
+    wg__in_memory(c, j->id, &j->self.space, &s);
+    const int merged = wg__merged_axes(&j->self.space, &s);
+    if (merged < j->self.maxcols)
+        j->self.maxcols = (int8_t)merged;
+}
+
 static void begin(joiner *j)
 {
     const wg__fuser *f = j->f;
@@ -110,6 +129,7 @@ static void begin(joiner *j)
         j->self.ncols = 1;
         j->self.whole = true;
     }
+    limit_columns(j);
 }
 
 /* ---- joining ---------------------------------------------------------------------------------------- */
@@ -334,7 +354,7 @@ static bool join_scalars(wg__fuser *f, uint32_t id, bool *good)
 static bool fuse_kernel(wg__fuser *f, uint32_t id)
 {
     const wg__node *n = wg__node_at(f->t, id);
-    wg__bud b = {.kind = WG__KERNEL, .instrs = 1};
+    wg__bud b = {.kind = f->c->role[id] == WG__JOIN ? WG__CONCAT : WG__KERNEL, .instrs = 1};
     for (uint16_t k = 0; k < n->nin; k++) {
         uint32_t base = wg__read_base(f->c, id, k), bud = f->c->of[base];
         if (bud == WG__NO_CLUSTER)
@@ -357,7 +377,7 @@ bool wg__fuse(wg__fuser *f)
         wg__role role = f->c->role[i];
         if (role < WG__RUN)
             continue;
-        if (role == WG__RUN) {
+        if (role == WG__RUN || role == WG__JOIN) {
             if (!fuse_kernel(f, i))
                 return false;
             continue;

@@ -1,5 +1,6 @@
 /* Fusing from the inside: what the files that make clusters share. fuse.c sweeps over the nodes and
- * joins them to clusters; roles.c says first what each node is; unify.c when two clusters may become
+ * joins them to clusters; roles.c says first what each node is, and window.c which values are
+ * parts of a larger one; unify.c when two clusters may become
  * one, with the rules of matmul epilogues in epilogue.c; sink.c moves members to their readers;
  * order.c puts clusters in order; horizontal.c groups neighbours. */
 #ifndef WG_PASS_FUSE_H

@@ -1,13 +1,14 @@
-/* hoist: what comes out the same in every step of a scan is computed once, before it. A value of the
- * body moves when it depends on invariants alone (operands after carries and sequences), is pure and
- * is more than a view; it enters the body as a new invariant. Invariants that are no longer needed
- * are dropped. A scan of no steps keeps its body as it is: what moved out might fail.
+/* hoist: what comes out the same in every step of a loop (scan, map, while) is computed once, before it. A
+ * value of the body moves when it depends on invariants alone (operands after carries and sequences), is
+ * pure and is more than a view; it enters the body as a new invariant. Invariants that are no longer
+ * needed are dropped. A scan of no steps keeps its body as it is, and out of a loop that may make no step
+ * only what cannot fail is moved. The condition of a while always runs.
  *
  * What moves out of a body within a body is the same in every step of the outer one, perhaps: the
  * next round sees. */
 #include <string.h>
 
-#include "pass/pass.h"
+#include "pass/scans.h"
 
 /* What becomes of a value of a body. */
 enum {
@@ -22,6 +23,7 @@ typedef struct loop {
     const wg__fn *fn;
     const wg_tape *body;
     size_t fixed; /* operands that are not invariant: carries and sequences */
+    bool total;   /* it may not run at all: what moves must not fail */
     uint8_t *fate;
     bool *needed; /* by what stays */
     size_t moves;
@@ -37,30 +39,52 @@ typedef struct moved {
 
 typedef struct hoist {
     wg_ctx *ctx;
-    wg__pool from; /* address of a wg__fn and the number of fixed operands; id - 1 is the index */
+    wg__pool from; /* address of a wg__fn, number of fixed operands, flags; id - 1 is the index */
     WG__VEC(moved) to;
     size_t count;
 } hoist;
 
-/* ---- what moves ------------------------------------------------------------------------------------- */
+/* A body that a node runs: its operands from number `fixed` on are those of the node from `base` on. */
+typedef struct runner {
+    const char *attr;
+    const wg__fn *fn;
+    size_t fixed, base;
+    bool total; /* see loop */
+} runner;
 
-static bool runs_body(const wg__op *op)
+enum { MOST_RUNNERS = 2 };
+
+/* The bodies of a loop; 0: it is none, or one that makes no step. */
+static size_t runners_of(const wg_tape *t, uint32_t id, runner r[MOST_RUNNERS])
 {
-    for (size_t i = 0; i < op->sig.nattrs; i++)
-        if (op->sig.attrs[i].kind == WG_ATTR_FN)
-            return true;
-    return false;
+    wg__scan s;
+    if (wg__scan_of(t, id, &s)) {
+        r[0] = (runner){"fn", s.fn, s.w0, s.w0, s.counted};
+        return s.length.dim[0] > 0;
+    }
+    if (wg__node_at(t, id)->op != WG__OP_WHILE || wg__node_at(t, id)->out)
+        return 0;
+    wg_attrs a = wg__attrs_of(t, id);
+    const size_t ncarry = (size_t)wg_attrs_int(&a, "carries");
+    const wg__fn *fn = wg__node_fn(t, id, "fn");
+    r[0] = (runner){"fn", fn, ncarry, ncarry, true};
+    r[1] = (runner){"cond", wg__node_fn(t, id, "cond"), ncarry, fn->body->inputs.len, false};
+    return 2;
 }
+
+/* ---- what moves ------------------------------------------------------------------------------------- */
 
 static uint8_t fate_of(const loop *l, uint32_t id)
 {
     const wg__node *n = wg__node_at(l->body, id);
     const wg__op *op = wg__op_of(l->body, id);
     const uint32_t *in = wg__operands(l->body, n);
-    bool worth = !(op->def.flags & WG_OP_VIEW);
+    bool worth = !(op->def.flags & WG_OP_VIEW) || n->nin > 1; /* to gather or join is work */
     if (op->def.flags & WG_OP_SOURCE)
         return n->op == WG__OP_LITERAL || n->op == WG__OP_CONST ? SAME : STAYS;
-    if (!wg__is_pure(op) || runs_body(op) || n->nout != 1)
+    if (!wg__is_pure(op) || wg__runs_fns(op) || n->nout != 1)
+        return STAYS;
+    if (l->total && !(op->def.flags & (WG_OP_TOTAL | WG_OP_ELEMENTWISE)))
         return STAYS;
     if (n->nin == 0)
         return SAME;
@@ -103,11 +127,11 @@ static void find_moves(loop *l)
         l->moves += l->fate[id] == MOVES;
 }
 
-static bool loop_make(loop *l, wg_ctx *ctx, const wg__fn *fn, size_t fixed)
+static bool loop_make(loop *l, wg_ctx *ctx, const runner *r)
 {
-    *l = (loop){.fn = fn, .body = fn->body, .fixed = fixed};
-    l->fate = wg__calloc(ctx, fn->body->nodes.len + 1, sizeof *l->fate);
-    l->needed = wg__calloc(ctx, fn->body->nodes.len + 1, sizeof *l->needed);
+    *l = (loop){.fn = r->fn, .body = r->fn->body, .fixed = r->fixed, .total = r->total};
+    l->fate = wg__calloc(ctx, l->body->nodes.len + 1, sizeof *l->fate);
+    l->needed = wg__calloc(ctx, l->body->nodes.len + 1, sizeof *l->needed);
     if (!l->fate || !l->needed)
         return false;
     find_moves(l);
@@ -175,21 +199,17 @@ static wg__fn *new_fn(const loop *l, const wg__copy *rules)
         wg__free(ctx, outs);
         return NULL;
     }
-    body->closed = true;
-    atomic_init(&fn->refs, 1);
-    fn->body = body;
-    fn->outs = outs;
-    fn->nouts = l->fn->nouts;
+    wg__fn_init(fn, body, outs, l->fn->nouts);
     return fn;
 }
 
-static bool moved_make(moved *m, const loop *l, const wg__copy *rules)
+static bool moved_make(moved *m, const loop *l, const wg__copy *rules, bool always)
 {
     wg_ctx *ctx = rules->dst->ctx;
     *m = (moved){.nout = 0};
-    if (!l->moves)
+    if (!l->moves && !always)
         return true;
-    m->out = wg__calloc(ctx, l->moves, sizeof *m->out);
+    m->out = wg__calloc(ctx, l->moves + 1, sizeof *m->out);
     m->kept = wg__calloc(ctx, l->body->inputs.len + 1, sizeof *m->kept);
     if (!m->out || !m->kept)
         return false;
@@ -209,39 +229,51 @@ static void moved_free(moved *m, wg_ctx *ctx)
     wg__free(ctx, m->kept);
 }
 
-/* What becomes of a body, made once however many scans run it; NULL after an error. */
-static const moved *moved_of(hoist *h, const wg__copy *rules, const wg__fn *fn, size_t fixed)
+/* What becomes of a body, made once however many loops run it; always: made anew though nothing moves.
+ * False after an error. */
+static bool moved_of(hoist *h, const wg__copy *rules, const runner *r, bool always, moved *found)
 {
-    const uint64_t key[2] = {(uint64_t)(uintptr_t)fn, fixed};
+    const uint64_t key[3] = {(uint64_t)(uintptr_t)r->fn, r->fixed,
+                             r->total | (uint64_t)always << 1};
     uint32_t id = wg__pool_find(&h->from, key, sizeof key);
-    if (id)
-        return &h->to.data[id - 1];
+    if (id) {
+        *found = h->to.data[id - 1];
+        return true;
+    }
     loop l;
     moved m = {.nout = 0};
-    bool good = loop_make(&l, h->ctx, fn, fixed) && moved_make(&m, &l, rules);
+    bool good = loop_make(&l, h->ctx, r) && moved_make(&m, &l, rules, always);
     loop_free(&l, h->ctx);
     /* Bodies within were entered meanwhile, so the place is taken only now. */
     if (good && wg__vec_reserve(h->ctx, &h->to, 1) && wg__pool_intern(&h->from, key, sizeof key)) {
-        h->to.data[h->to.len++] = m;
-        return &h->to.data[h->to.len - 1];
+        h->to.data[h->to.len++] = *found = m;
+        return true;
     }
     moved_free(&m, h->ctx);
     wg__tape_no_memory(rules->dst);
-    return NULL;
+    return false;
 }
 
-/* ---- the scan ---------------------------------------------------------------------------------------------- */
+/* ---- the loop ---------------------------------------------------------------------------------------------- */
 
-/* Records what left the body in front of the scan; appends the values to `ins`. */
-static bool copy_moved(const wg__copy *c, const wg__fn *fn, const moved *m,
-                       const uint32_t *operands, uint32_t *ins, size_t *n)
+/* A loop with what became of its bodies. */
+typedef struct remake {
+    runner r[MOST_RUNNERS];
+    moved m[MOST_RUNNERS];
+    size_t n;
+} remake;
+
+/* Records what left a body in front of the loop; appends the values to `ins`. */
+static bool copy_moved(const wg__copy *c, const runner *r, const moved *m, const uint32_t *operands,
+                       uint32_t *ins, size_t *n)
 {
-    wg__copy out = {.dst = c->dst, .src = fn->body, .roots = m->out, .nroots = m->nout};
-    out.map = wg__copy_map(c->dst->ctx, fn->body);
+    const wg_tape *b = r->fn->body;
+    wg__copy out = {.dst = c->dst, .src = b, .roots = m->out, .nroots = m->nout};
+    out.map = wg__copy_map(c->dst->ctx, b);
     if (!out.map)
         return false;
-    for (size_t i = 0; i < fn->body->inputs.len; i++)
-        out.map[fn->body->inputs.data[i]] = c->map[operands[i]];
+    for (size_t i = r->fixed; i < b->inputs.len; i++)
+        out.map[b->inputs.data[i]] = c->map[operands[r->base + i - r->fixed]];
     bool good = !wg__copy_nodes(&out);
     for (size_t i = 0; good && i < m->nout; i++)
         ins[(*n)++] = out.map[m->out[i]];
@@ -249,8 +281,8 @@ static bool copy_moved(const wg__copy *c, const wg__fn *fn, const moved *m,
     return good;
 }
 
-/* The scan anew, with the operands that are left and the new ones. */
-static uint32_t push_scan(const wg__copy *c, uint32_t id, const moved *m, const uint32_t *ins,
+/* The loop anew, with the operands that are left and the new ones. */
+static uint32_t push_loop(const wg__copy *c, uint32_t id, const remake *k, const uint32_t *ins,
                           size_t nin)
 {
     const wg__node *n = wg__node_at(c->src, id);
@@ -258,78 +290,93 @@ static uint32_t push_scan(const wg__copy *c, uint32_t id, const moved *m, const 
     wg_attrs view = wg__attrs_of(c->src, id);
     wg_attr attrs[WG__MAX_ATTRS];
     size_t nattrs = wg__attrs_export(&view, attrs);
-    uint32_t fn = wg__fn_add(dst, m->fn), blob, to = WG__NONE;
+    uint32_t blob, to = WG__NONE;
     wg_type *types = wg__calloc(dst->ctx, n->nout, sizeof *types);
-    for (size_t i = 0; i < nattrs; i++)
-        if (attrs[i].kind == WG_ATTR_FN)
-            attrs[i].v.fn = wg__fn_handle(dst, fn);
-    for (uint32_t k = 0; types && k < n->nout; k++)
-        types[k] = *wg__type_at(c->src, id + k);
-    if (fn && types && wg__attrs_build(dst, view.op, attrs, nattrs, -1, &blob))
+    bool good = types != NULL;
+    for (size_t j = 0; j < k->n && good; j++) {
+        uint32_t fn = wg__fn_add(dst, k->m[j].fn);
+        for (size_t i = 0; i < nattrs; i++)
+            if (strcmp(attrs[i].name, k->r[j].attr) == 0)
+                attrs[i].v.fn = wg__fn_handle(dst, fn);
+        good = fn != 0;
+    }
+    for (uint32_t i = 0; good && i < n->nout; i++)
+        types[i] = *wg__type_at(c->src, id + i);
+    if (good && wg__attrs_build(dst, view.op, attrs, nattrs, -1, &blob))
         to = wg__push(dst, n->op, ins, nin, blob, types, n->nout);
     wg__free(dst->ctx, types);
     return to;
 }
 
-static bool rewrite_scan(hoist *h, wg__copy *c, uint32_t id, const wg__fn *fn, const moved *m)
+/* Operands: those before the invariants, the invariants of each body, what stands behind them. */
+static uint32_t record_loop(const wg__copy *c, uint32_t id, const remake *k)
 {
     const wg__node *n = wg__node_at(c->src, id);
     const uint32_t *operands = wg__operands(c->src, n);
-    uint32_t *ins = wg__calloc(h->ctx, n->nin + m->nout, sizeof *ins), to = WG__NONE;
-    size_t nin = 0;
-    for (uint16_t k = 0; ins && k < n->nin; k++)
-        if (m->kept[k])
-            ins[nin++] = c->map[operands[k]];
-    if (ins && copy_moved(c, fn, m, operands, ins, &nin))
-        to = push_scan(c, id, m, ins, nin);
-    wg__free(h->ctx, ins);
-    if (to == WG__NONE) {
-        wg__tape_no_memory(c->dst);
-        return false;
+    size_t nin = 0, room = n->nin, at = 0;
+    for (size_t j = 0; j < k->n; j++)
+        room += k->m[j].nout;
+    uint32_t *ins = wg__calloc(c->dst->ctx, room + 1, sizeof *ins), to = WG__NONE;
+    bool good = ins != NULL;
+    for (size_t j = 0; j < k->n && good; j++) {
+        const runner *r = &k->r[j];
+        for (; at < r->base; at++)
+            ins[nin++] = c->map[operands[at]];
+        for (size_t i = r->fixed; i < r->fn->body->inputs.len; i++, at++)
+            if (k->m[j].kept[i])
+                ins[nin++] = c->map[operands[at]];
+        good = copy_moved(c, r, &k->m[j], operands, ins, &nin);
     }
-    for (uint32_t k = 0; k < n->nout; k++)
-        c->map[id + k] = to + k;
-    h->count += m->nout;
-    return true;
-}
-
-/* The number of operands that are not invariant; SIZE_MAX: the node is no scan, or one that makes no
- * step. */
-static size_t fixed_of(const wg_tape *t, uint32_t id)
-{
-    wg_attrs a = wg__attrs_of(t, id);
-    if (wg__node_at(t, id)->op != WG__OP_SCAN || wg_attrs_shape(&a, "length").dim[0] == 0)
-        return SIZE_MAX;
-    return (size_t)(wg_attrs_int(&a, "carries") + wg_attrs_int(&a, "xs"));
+    for (; good && at < n->nin; at++)
+        ins[nin++] = c->map[operands[at]];
+    if (good)
+        to = push_loop(c, id, k, ins, nin);
+    wg__free(c->dst->ctx, ins);
+    return to;
 }
 
 static bool rewrite(wg__copy *c, uint32_t id)
 {
     hoist *h = c->user;
-    size_t fixed = fixed_of(c->src, id);
-    if (fixed == SIZE_MAX || wg_tape_status(c->dst))
+    remake k;
+    bool any = false;
+    k.n = wg_tape_status(c->dst) ? 0 : runners_of(c->src, id, k.r);
+    for (size_t i = 0; i < k.n; i++) {
+        if (!moved_of(h, c, &k.r[i], false, &k.m[i]))
+            return false;
+        any |= k.m[i].fn != NULL;
+    }
+    if (!any)
         return false;
-    const wg__fn *fn = wg__node_fn(c->src, id, "fn");
-    const moved *m = moved_of(h, c, fn, fixed);
-    return m && m->fn && rewrite_scan(h, c, id, fn, m);
+    for (size_t i = 0; i < k.n; i++)
+        if (!k.m[i].fn && !moved_of(h, c, &k.r[i], true, &k.m[i]))
+            return false;
+    uint32_t to = record_loop(c, id, &k);
+    if (to == WG__NONE) {
+        wg__tape_no_memory(c->dst);
+        return false;
+    }
+    for (uint32_t i = 0; i < wg__node_at(c->src, id)->nout; i++)
+        c->map[id + i] = to + i;
+    for (size_t i = 0; i < k.n; i++)
+        h->count += k.m[i].nout;
+    return true;
 }
 
 /* ---- the pass ------------------------------------------------------------------------------------------------ */
 
-/* Whether a scan on `t` has something to move; *good false: out of memory. */
+/* Whether a loop on `t` has something to move; *good false: out of memory. */
 static bool any_moves(const wg_tape *t, bool *good)
 {
     bool any = false;
     for (uint32_t id = 0; id < t->nodes.len && *good && !any; id++) {
-        if (wg__node_at(t, id)->op != WG__OP_SCAN || wg__node_at(t, id)->out)
-            continue;
-        size_t fixed = fixed_of(t, id);
-        loop l;
-        if (fixed == SIZE_MAX)
-            continue;
-        *good = loop_make(&l, t->ctx, wg__node_fn(t, id, "fn"), fixed);
-        any = *good && l.moves;
-        loop_free(&l, t->ctx);
+        runner r[MOST_RUNNERS];
+        for (size_t n = runners_of(t, id, r); n-- > 0 && *good && !any;) {
+            loop l;
+            *good = loop_make(&l, t->ctx, &r[n]);
+            any = *good && l.moves;
+            loop_free(&l, t->ctx);
+        }
     }
     return any;
 }

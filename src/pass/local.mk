@@ -5,7 +5,15 @@ libwg_la_SOURCES += \
     src/pass/algebra.h \
     src/pass/algebra_arith.c \
     src/pass/algebra_choice.c \
+    src/pass/algebra_join.c \
     src/pass/algebra_shape.c \
+    src/pass/batch.c \
+    src/pass/batch.h \
+    src/pass/budget.c \
+    src/pass/budget.h \
+    src/pass/budget_find.c \
+    src/pass/budget_find.h \
+    src/pass/budget_pairs.c \
     src/pass/canon.c \
     src/pass/cluster.c \
     src/pass/cluster.h \
@@ -27,5 +35,27 @@ libwg_la_SOURCES += \
     src/pass/pass.h \
     src/pass/pipeline.c \
     src/pass/roles.c \
+    src/pass/roles.h \
+    src/pass/save.c \
+    src/pass/save.h \
+    src/pass/save_cut.c \
+    src/pass/save_numbers.c \
+    src/pass/save_remake.c \
+    src/pass/scans.c \
+    src/pass/scans.h \
     src/pass/sink.c \
-    src/pass/unify.c
+    src/pass/split.c \
+    src/pass/split.h \
+    src/pass/split_chunks.c \
+    src/pass/split_emit.c \
+    src/pass/split_roles.c \
+    src/pass/split_sums.c \
+    src/pass/trim.c \
+    src/pass/trim.h \
+    src/pass/trim_bodies.c \
+    src/pass/trim_branch.c \
+    src/pass/trim_plan.c \
+    src/pass/trim_while.c \
+    src/pass/turn.c \
+    src/pass/unify.c \
+    src/pass/window.c

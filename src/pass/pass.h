@@ -20,8 +20,9 @@ typedef struct wg__graph {
     wg_tape *owned; /* `tape`, once a pass has made it; else NULL */
     uint32_t *ids;
     size_t nroots, nids;
-    size_t rewrites; /* how often the tape was replaced */
-    bool explain;    /* passes leave notes */
+    size_t rewrites;     /* how often the tape was replaced */
+    bool explain;        /* passes leave notes */
+    size_t memory_limit; /* wg_compile_options */
     WG__VEC(wg__note) notes;
 } wg__graph;
 
@@ -66,6 +67,10 @@ wg_status wg__pass_fold(wg__graph *g);
 wg_status wg__pass_cse(wg__graph *g);
 wg_status wg__pass_algebra(wg__graph *g);
 wg_status wg__pass_hoist(wg__graph *g);
+wg_status wg__pass_save(wg__graph *g);
+wg_status wg__pass_trim(wg__graph *g);
+wg_status wg__pass_turn(wg__graph *g);
+wg_status wg__pass_split(wg__graph *g);
 wg_status wg__pass_canon(wg__graph *g);
 
 /* The rules of algebra in the order in which they are tried; NULL past the end. */
@@ -120,5 +125,8 @@ unsigned wg__certain(const wg_tape *t, uint32_t id);
 
 /* True when nothing is lost if a node is computed once instead of often, or elsewhere, or not. */
 bool wg__is_pure(const wg__op *op);
+
+/* Whether the expression of an elementwise kernel (NULL: none) calls what takes long, such as exp. */
+bool wg__calls_function(const char *expr);
 
 #endif

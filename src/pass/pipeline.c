@@ -8,10 +8,18 @@ const wg__pass wg__passes[] = {
     {"expand",  wg__pass_expand,  0, false, false, "replaces composite ops by what they stand for"},
     {"lower",   wg__pass_lower,   1, false, false, "replaces ops such as softmax by ops that can be fused"},
     {"dce",     wg__pass_dce,     1, false, false, "drops what nothing needs"},
+    {"save",    wg__pass_save,    1, false, false, "lets loops hand on what the loops of their derivatives would compute again"},
     {"fold",    wg__pass_fold,    1, true,  true,  "computes what depends on constants alone"},
     {"cse",     wg__pass_cse,     1, true,  true,  "computes equal values once"},
     {"algebra", wg__pass_algebra, 1, true,  false, "simplifies by the rules of a table"},
+    {"trim",    wg__pass_trim,    1, true,  true,  "drops outputs, operands and carries of loops that nothing needs"},
     {"hoist",   wg__pass_hoist,   1, true,  false, "moves what is the same in all steps out of loops"},
+    {"turn",    wg__pass_turn,    1, false, false, "stores matrices of loops the way their products are fast"},
+    {"split",   wg__pass_split,   1, false, false, "moves products out of loops, as products of many steps at once"},
+    {"fold",    wg__pass_fold,    1, true,  true,  "computes what depends on constants alone"},
+    {"cse",     wg__pass_cse,     1, true,  true,  "computes equal values once"},
+    {"algebra", wg__pass_algebra, 1, true,  false, "simplifies by the rules of a table"},
+    {"trim",    wg__pass_trim,    1, true,  true,  "drops outputs, operands and carries of loops that nothing needs"},
     {"canon",   wg__pass_canon,   0, false, false, "drops what nothing needs; numbers depth-first from the outputs"},
 };
 /* clang-format on */
@@ -147,6 +155,15 @@ uint32_t *wg__facts_of(wg__facts *f, const wg_tape *t)
 /* ---- what passes may take for granted -------------------------------------------------------------- */
 
 bool wg__is_pure(const wg__op *op) { return !(op->def.flags & (WG_OP_IMPURE | WG_OP_EFFECT)); }
+
+/* Names of macros are in capitals. */
+bool wg__calls_function(const char *expr)
+{
+    for (const char *p = expr ? strchr(expr, '(') : NULL; p; p = strchr(p + 1, '('))
+        if (p > expr && p[-1] >= 'a' && p[-1] <= 'z' && (p - expr < 4 || strncmp(p - 4, "fabs", 4)))
+            return true;
+    return false;
+}
 
 /* ---- running the table ------------------------------------------------------------------------------- */
 

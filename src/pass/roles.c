@@ -2,16 +2,7 @@
  * the op's own kernel does. KERNEL operands and roots must be dense: the views among them are
  * marked and become copies, which changes what is made from them, so that rounds repeat until no mark
  * is new (there are two, rarely three). */
-#include "pass/fuse.h"
-
-typedef struct finder {
-    wg__fuser *f;
-    wg__clusters *c;
-    const wg_tape *t;
-    bool *marked; /* by id: must be dense in memory */
-    bool again;   /* a new mark */
-    bool failed;  /* out of memory */
-} finder;
+#include "pass/roles.h"
 
 const wg__layout *wg__layout_of(const wg__clusters *c, uint32_t id, wg__layout *room)
 {
@@ -72,14 +63,14 @@ const wg_shape *wg__read_shape(const wg__clusters *c, uint32_t id)
 
 /* ---- marks --------------------------------------------------------------------------------------- */
 
-static void set_mark(finder *r, uint32_t id)
+static void set_mark(wg__finder *r, uint32_t id)
 {
     r->again |= !r->marked[id];
     r->marked[id] = true;
 }
 
 /* Value `id` must be dense in memory. */
-static void need_dense(finder *r, uint32_t id)
+static void need_dense(wg__finder *r, uint32_t id)
 {
     const uint32_t base = wg__base_of(r->c, id);
     wg__layout room;
@@ -90,7 +81,7 @@ static void need_dense(finder *r, uint32_t id)
 }
 
 /* Value `id` may lie by any strides, but in memory. */
-static void need_memory(finder *r, uint32_t id)
+static void need_memory(wg__finder *r, uint32_t id)
 {
     uint32_t base = wg__base_of(r->c, id);
     if (r->c->role[base] == WG__INDEX)
@@ -98,7 +89,8 @@ static void need_memory(finder *r, uint32_t id)
 }
 
 /* An iota read over `over` must count along one axis of it; elsewise it is computed. */
-static void check_index(finder *r, const wg__layout *l, const wg_type *type, const wg_shape *over)
+static void check_index(wg__finder *r, const wg__layout *l, const wg_type *type,
+                        const wg_shape *over)
 {
     if (r->c->role[l->base] != WG__INDEX)
         return;
@@ -180,6 +172,8 @@ static wg__role role_of(const wg_tape *t, uint32_t id)
         return has_loop(t, id) ? WG__MAP : WG__RUN;
     if (op->monoid != WG_MONOID_NONE && n->nin == 1)
         return is_fold(t, id) ? WG__FOLD : WG__RUN;
+    if ((op->flags & WG_OP_JOIN) && !empty(t, id))
+        return WG__JOIN;
     if (op->flags & WG_OP_CONTRACT)
         return is_product(t, id) ? WG__TIMES : WG__RUN;
     if (op->flags & WG_OP_PICK)
@@ -192,7 +186,7 @@ static wg__role role_of(const wg_tape *t, uint32_t id)
 }
 
 /* The columns of a reduction that starts a loop are one array of one step. */
-static void check_fold(finder *r, uint32_t id)
+static void check_fold(wg__finder *r, uint32_t id)
 {
     uint32_t x = wg__operands(r->t, wg__node_at(r->t, id))[0];
     const wg_type *type = wg__type_at(r->t, x);
@@ -205,7 +199,7 @@ static void check_fold(finder *r, uint32_t id)
         set_mark(r, x);
 }
 
-static void check_operands(finder *r, uint32_t id)
+static void check_operands(wg__finder *r, uint32_t id)
 {
     const wg__node *n = wg__node_at(r->t, id);
     const uint32_t *in = wg__operands(r->t, n);
@@ -214,7 +208,7 @@ static void check_operands(finder *r, uint32_t id)
     for (uint16_t k = 0; k < n->nin; k++) {
         if (role == WG__RUN)
             need_dense(r, in[k]);
-        else if (role == WG__TIMES || role == WG__TAKE || role == WG__PICK ||
+        else if (role == WG__TIMES || role == WG__TAKE || role == WG__PICK || role == WG__JOIN ||
                  wg_shape_count(wg__type_at(r->t, id)->shape) <= 1)
             need_memory(r, in[k]);
         else if (r->c->role[wg__base_of(r->c, in[k])] == WG__INDEX)
@@ -226,7 +220,7 @@ static void check_operands(finder *r, uint32_t id)
 }
 
 /* A view is an alias, or, when marked and not dense, a copy of what it looks at. */
-static void make_view(finder *r, uint32_t id)
+static void make_view(wg__finder *r, uint32_t id)
 {
     wg__layout l, room;
     const wg_type *type = wg__type_at(r->t, id);
@@ -252,10 +246,11 @@ static void make_view(finder *r, uint32_t id)
     }
 }
 
-static void make_role(finder *r, uint32_t id)
+static void make_role(wg__finder *r, uint32_t id)
 {
     wg__clusters *c = r->c;
     c->view[id] = 0;
+    c->window[id] = 0;
     if (wg__node_at(r->t, id)->out != 0)
         return;
     if (wg__is_view(r->t, id)) {
@@ -266,6 +261,8 @@ static void make_role(finder *r, uint32_t id)
     if (c->role[id] == WG__INDEX && r->marked[id])
         c->role[id] = WG__RUN;
     check_operands(r, id);
+    if (c->role[id] == WG__JOIN)
+        wg__offer_windows(r, id);
 }
 
 /* ---- all nodes --------------------------------------------------------------------------------------- */
@@ -288,22 +285,28 @@ bool wg__find_roles(wg__fuser *f)
 {
     const wg_tape *t = f->t;
     size_t len = t->nodes.len;
-    finder r = {f, f->c, t, wg__calloc(f->c->ctx, len, sizeof(bool)), true, false};
+    wg__finder r = {.f = f, .c = f->c, .t = t, .again = true};
+    r.marked = wg__calloc(f->c->ctx, len, sizeof(bool));
+    r.apart = wg__calloc(f->c->ctx, len, sizeof(bool));
     bool *needed = wg__calloc(f->c->ctx, len, sizeof(bool));
-    bool good = r.marked && needed;
+    bool good = r.marked && r.apart && needed;
     if (good)
         find_needed(f, needed);
     while (good && r.again) {
         r.again = false;
         r.c->views.len = 0;
+        r.c->windows.len = 0;
         for (uint32_t i = 0; i < len; i++)
             if (needed[wg__head(t, i)])
                 make_role(&r, i);
         for (size_t i = 0; i < f->nroots; i++)
             need_dense(&r, f->roots[i]);
+        if (!r.failed)
+            wg__check_windows(&r);
         good = !r.failed;
     }
     wg__free(f->c->ctx, r.marked);
+    wg__free(f->c->ctx, r.apart);
     wg__free(f->c->ctx, needed);
     return good;
 }

@@ -64,7 +64,7 @@ static void tell_operands(sinker *s, uint32_t id)
         wg__layout room;
         const wg__layout *l = wg__read_layout(c, id, k, &room);
         wg__role role = c->role[id];
-        if (role == WG__RUN || role == WG__TIMES || role == WG__TAKE) {
+        if (role == WG__RUN || role == WG__TIMES || role == WG__TAKE || role == WG__JOIN) {
             v->apart = true;
             continue;
         }
@@ -152,6 +152,7 @@ static bool fits(sinker *s, wg__bud *b)
             if (inside || c->role[l->base] == WG__INDEX)
                 continue;
             wg_strides st = wg__strides_over(&l->s, &wg__type_at(c->tape, in)->shape, shape);
+            wg__in_memory(c, l->base, &one.space, &st);
             good = !wg__bud_load(&one, in, wg__merged_axes(&one.space, &st), true);
         }
         good = good && !wg__bud_unify(&one, b);

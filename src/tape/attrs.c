@@ -78,6 +78,14 @@ wg_attr wg_attr_fn(const char *name, wg_fn fn)
     return a;
 }
 
+wg_attr wg_attr_fns(const char *name, const wg_fn *fns, size_t n)
+{
+    wg_attr a = make(name, WG_ATTR_FNS);
+    a.v.fns = fns;
+    a.count = n;
+    return a;
+}
+
 /* ---- building the blob --------------------------------------------------------------------- */
 
 typedef struct builder {
@@ -186,18 +194,19 @@ static bool put_shape(builder *b, size_t index, const wg_shape *shape)
     return put_list(b, index, list, (size_t)shape->rank, 2 * sizeof *list);
 }
 
-static bool put_fn(builder *b, size_t index, wg_fn handle)
+/* The sub-tape's number + 1 in the tape's own table; 0 after an error. */
+static uint32_t own_fn(builder *b, size_t index, wg_fn handle)
 {
     wg__fn *fn = wg__fn_get(handle);
     if (!fn) {
         wg__tape_fail(b->t, WG_STALE, "%s: %s is not a valid sub-tape", b->op->name,
                       b->op->sig.attrs[index].name);
-        return false;
+        return 0;
     }
     uint32_t id = (uint32_t)handle.bits;
     if (handle.tape->ctx != b->t->ctx) {
         wg__tape_fail(b->t, WG_INVALID, "%s: the sub-tape belongs to another context", b->op->name);
-        return false;
+        return 0;
     }
     if (handle.tape->root != b->t->root) { /* bodies report errors to their root: no sharing */
         const wg__copy plain = {.all = true};
@@ -207,10 +216,37 @@ static bool put_fn(builder *b, size_t index, wg_fn handle)
     } else if (handle.tape != b->t) {
         id = wg__fn_add(b->t, fn);
     }
-    if (!id)
+    return id;
+}
+
+static bool put_fn(builder *b, size_t index, wg_fn handle)
+{
+    uint32_t id = own_fn(b, index, handle);
+    if (id)
+        put_int(b, index, id);
+    return id != 0;
+}
+
+/* A list of handles of the tape's own. */
+static bool put_fns(builder *b, size_t index, const wg_fn *fns, size_t n)
+{
+    if (n == 0 || !fns) {
+        wg__tape_fail(b->t, WG_INVALID, "%s: %s lists no sub-tape, at least one is needed",
+                      b->op->name, b->op->sig.attrs[index].name);
         return false;
-    put_int(b, index, id);
-    return true;
+    }
+    wg_fn *own = wg__calloc(b->t->ctx, n, sizeof *own);
+    bool done = own != NULL;
+    if (!own)
+        wg__tape_no_memory(b->t);
+    for (size_t i = 0; i < n && done; i++) {
+        uint32_t id = own_fn(b, index, fns[i]);
+        done = id != 0;
+        own[i] = wg__fn_handle(b->t, id);
+    }
+    done = done && put_list(b, index, own, n, sizeof *own);
+    wg__free(b->t->ctx, own);
+    return done;
 }
 
 static bool put(builder *b, size_t index, const wg_attr *a)
@@ -253,6 +289,8 @@ static bool put(builder *b, size_t index, const wg_attr *a)
                         v.v.string ? strlen(v.v.string) + 1 : 1, 1);
     case WG_ATTR_FN:
         return put_fn(b, index, v.v.fn);
+    case WG_ATTR_FNS:
+        return put_fns(b, index, v.v.fns, v.count);
     default:
         break;
     }
@@ -323,6 +361,22 @@ bool wg__attrs_build(wg_tape *t, const wg__op *op, const wg_attr *attrs, size_t 
 const void *wg__slot_list(const wg_attrs *a, const wg__slot *slot)
 {
     return (const char *)a->slots + slot->v.offset;
+}
+
+size_t wg__slot_bytes(const wg__slot *slot)
+{
+    size_t n = slot->count > 0 ? (size_t)slot->count : 0;
+    switch (slot->kind) {
+    case WG_ATTR_SHAPE:
+        return n * 2 * sizeof(int64_t);
+    case WG_ATTR_STRING:
+        return n;
+    case WG_ATTR_AXES:
+    case WG_ATTR_INTS:
+        return n * sizeof(int64_t);
+    default:
+        return 0;
+    }
 }
 
 static const wg__slot *find_slot(const wg_attrs *a, const char *name, wg_attr_kind kind)
@@ -401,37 +455,89 @@ wg_fn wg_attrs_fn(const wg_attrs *attrs, const char *name)
     return wg__fn_handle((wg_tape *)(attrs ? attrs->tape : NULL), s ? (uint32_t)s->v.i : 0);
 }
 
-/* Index + 1 in the tape's table of sub-tape number `which`; 0: there is none. *count: how many come
- * before it. */
-static uint32_t fn_index(const wg_attrs *attrs, size_t which, size_t *count)
+bool wg__is_fn_kind(uint32_t kind) { return kind == WG_ATTR_FN || kind == WG_ATTR_FNS; }
+
+bool wg__runs_fns(const wg__op *op)
 {
-    *count = 0;
-    for (size_t i = 0; attrs && attrs->slots && i < attrs->op->sig.nattrs; i++)
-        if (attrs->slots[i].kind == WG_ATTR_FN && (*count)++ == which)
-            return (uint32_t)attrs->slots[i].v.i;
-    return 0;
+    for (size_t i = 0; i < op->sig.nattrs; i++)
+        if (wg__is_fn_kind(op->sig.attrs[i].kind))
+            return true;
+    return false;
 }
 
-size_t wg_attrs_nfns(const wg_attrs *attrs)
+size_t wg__slot_nfns(const wg__slot *slot)
 {
-    size_t count;
-    fn_index(attrs, SIZE_MAX, &count);
-    return count;
+    return slot->kind == WG_ATTR_FN ? 1 : slot->kind == WG_ATTR_FNS ? (size_t)slot->count : 0;
+}
+
+wg__fn *wg__slot_fn(const wg_attrs *a, const wg__slot *slot, size_t k)
+{
+    uint32_t index = (uint32_t)slot->v.i;
+    if (slot->kind == WG_ATTR_FNS)
+        index = (uint32_t)((const wg_fn *)wg__slot_list(a, slot))[k].bits;
+    return a->tape->fns.data[index - 1].fn;
 }
 
 wg_fn wg_attrs_fn_at(const wg_attrs *attrs, size_t which)
 {
-    size_t count;
-    return wg__fn_handle((wg_tape *)(attrs ? attrs->tape : NULL), fn_index(attrs, which, &count));
+    wg_tape *t = attrs ? (wg_tape *)attrs->tape : NULL;
+    for (size_t i = 0; attrs && attrs->slots && i < attrs->op->sig.nattrs; i++) {
+        const wg__slot *s = &attrs->slots[i];
+        size_t n = wg__slot_nfns(s);
+        if (which < n)
+            return s->kind == WG_ATTR_FN ? wg__fn_handle(t, (uint32_t)s->v.i)
+                                         : ((const wg_fn *)wg__slot_list(attrs, s))[which];
+        which -= n;
+    }
+    return wg__fn_handle(t, 0);
+}
+
+size_t wg_attrs_nfns(const wg_attrs *attrs)
+{
+    size_t n = 0;
+    for (size_t i = 0; attrs && attrs->slots && i < attrs->op->sig.nattrs; i++)
+        n += wg__slot_nfns(&attrs->slots[i]);
+    return n;
+}
+
+wg__fn *wg__node_fn_at(const wg_tape *t, uint32_t id, size_t which)
+{
+    wg_attrs a = wg__attrs_of(t, id);
+    return wg__fn_get(wg_attrs_fn_at(&a, which));
 }
 
 wg__fn *wg__node_fn(const wg_tape *t, uint32_t id, const char *name)
 {
     wg_attrs a = wg__attrs_of(t, id);
     for (size_t i = 0; a.slots && i < a.op->sig.nattrs; i++)
-        if (a.slots[i].kind == WG_ATTR_FN && (!name || strcmp(a.op->sig.attrs[i].name, name) == 0))
-            return t->fns.data[a.slots[i].v.i - 1].fn;
+        if (wg__slot_nfns(&a.slots[i]) && (!name || strcmp(a.op->sig.attrs[i].name, name) == 0))
+            return wg__slot_fn(&a, &a.slots[i], 0);
     return NULL;
+}
+
+bool wg__attrs_replace_fns(wg_tape *dst, const wg_attrs *from, wg_attr *attrs, size_t nattrs,
+                           wg__fn_import import, void *user, wg_fn **room)
+{
+    size_t n = wg_attrs_nfns(from), at = 0;
+    *room = n ? wg__calloc(dst->ctx, n, sizeof **room) : NULL;
+    if (n && !*room) {
+        wg__tape_no_memory(dst);
+        return false;
+    }
+    for (size_t i = 0; i < nattrs; i++) {
+        wg_fn *first = *room + at;
+        for (size_t k = 0; k < wg__slot_nfns(&from->slots[i]); k++) {
+            uint32_t index = import(user, wg__slot_fn(from, &from->slots[i], k));
+            if (!index)
+                return false;
+            (*room)[at++] = wg__fn_handle(dst, index);
+        }
+        if (attrs[i].kind == WG_ATTR_FN)
+            attrs[i].v.fn = *first;
+        else if (attrs[i].kind == WG_ATTR_FNS)
+            attrs[i].v.fns = first;
+    }
+    return true;
 }
 
 size_t wg__attrs_doubles(const wg_attrs *a, double *out)
@@ -476,6 +582,10 @@ static wg_attr export_slot(const wg_attrs *a, size_t index)
         break;
     case WG_ATTR_FN:
         out.v.fn = wg__fn_handle((wg_tape *)a->tape, (uint32_t)s->v.i);
+        break;
+    case WG_ATTR_FNS:
+        out.v.fns = wg__slot_list(a, s);
+        out.count = (size_t)s->count;
         break;
     default:
         break;

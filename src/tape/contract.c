@@ -35,6 +35,8 @@ static const struct promise {
     {WG_OP_IOTA, "WG_OP_IOTA", 0, 0, false, NULL,
      {{"shape", WG_ATTR_SHAPE}, {"axis", WG_ATTR_INT}, {"dtype", WG_ATTR_DTYPE}},
      "no operands, 1 output, and attributes shape: shape, axis: int and dtype: dtype"},
+    {WG_OP_JOIN, "WG_OP_JOIN", 1, WG__MAX_OPERANDS, false, NULL, {{"axis", WG_ATTR_AXIS}},
+     "1 or more operands, 1 output of their dtype, and an attribute axis: axis"},
     {WG_OP_VIEW, "WG_OP_VIEW", 1, WG__MAX_OPERANDS, false, NULL, {{NULL, 0}},
      "1 or more operands and 1 output of the first's dtype"},
 };
@@ -107,6 +109,8 @@ static const char *flaw(const wg__op *op)
         return "its monoid is none of enum wg_monoid";
     if (d->view && !(d->flags & WG_OP_VIEW))
         return "view is for ops flagged WG_OP_VIEW";
+    if ((d->flags & WG_OP_SPREAD) && (elementwise || !d->nkernels))
+        return "WG_OP_SPREAD is for ops, not elementwise ones, with a run kernel";
     if ((d->flags & WG_OP_COMMUTATIVE) && (op->sig.star || op->sig.nin != 2))
         return "WG_OP_COMMUTATIVE needs 2 operands";
     return NULL;

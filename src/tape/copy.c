@@ -58,10 +58,10 @@ static wg__fn *copy_fn(wg__copy *c, wg__fn *fn)
     return NULL;
 }
 
-/* The fn of `fn_index` of src as an index of dst's table; 0 after an error. */
-static uint32_t import_fn(wg__copy *c, uint32_t fn_index)
+/* An fn of src as an index of dst's table; 0 after an error. */
+static uint32_t import_fn(void *user, wg__fn *fn)
 {
-    wg__fn *fn = c->src->fns.data[fn_index - 1].fn;
+    wg__copy *c = user;
     if (c->src->root != c->dst->root || c->rewrite || c->resize)
         fn = copy_fn(c, fn);
     return fn ? wg__fn_add(c->dst, fn) : 0;
@@ -78,23 +78,20 @@ static bool import_attrs(wg__copy *c, uint32_t id, int rank0, uint32_t *out)
     size_t n = wg__attrs_export(&view, attrs);
     bool plain = !c->resize;
     for (size_t i = 0; i < n; i++)
-        plain = plain && view.slots[i].kind != WG_ATTR_FN;
+        plain = plain && !wg__is_fn_kind(view.slots[i].kind);
     if (plain) {
         *out = wg__pool_intern(&c->dst->attrs, view.slots, view.size);
         if (!*out)
             wg__tape_no_memory(c->dst);
         return *out != 0;
     }
-    for (size_t i = 0; i < n; i++)
-        if (attrs[i].kind == WG_ATTR_FN) {
-            uint32_t fn = import_fn(c, (uint32_t)view.slots[i].v.i);
-            if (!fn)
-                return false;
-            attrs[i].v.fn = wg__fn_handle(c->dst, fn);
-        } else if (attrs[i].kind == WG_ATTR_SHAPE && !resize_shape(c, &attrs[i].v.shape)) {
-            return false;
-        }
-    return wg__attrs_build(c->dst, view.op, attrs, n, rank0, out);
+    wg_fn *fns;
+    bool good = wg__attrs_replace_fns(c->dst, &view, attrs, n, import_fn, c, &fns);
+    for (size_t i = 0; i < n && good; i++)
+        good = attrs[i].kind != WG_ATTR_SHAPE || resize_shape(c, &attrs[i].v.shape);
+    good = good && wg__attrs_build(c->dst, view.op, attrs, n, rank0, out);
+    wg__free(c->dst->ctx, fns);
+    return good;
 }
 
 static bool enter_lists(wg_tape *t, uint16_t op, uint32_t id)
@@ -212,7 +209,7 @@ static bool copy_names(wg__copy *c, uint32_t id)
     for (uint32_t k = 0; k < n->nout; k++) {
         uint32_t name = wg__node_at(c->src, id + k)->name;
         uint32_t to = c->map[id + k];
-        if (name && !wg__node_at(c->dst, to)->name) {
+        if (name && to != WG__NONE && !wg__node_at(c->dst, to)->name) {
             uint32_t string = wg__intern_string(c->dst, wg__text(c->src, name));
             if (!string)
                 return false;
@@ -273,11 +270,7 @@ static bool attrs_of(wg__copy *c, imports *m, uint32_t id, uint32_t from, uint32
     *to = m->attrs[from];
     if (*to || !from)
         return true;
-    const wg__sig *sig = &wg__op_of(c->src, id)->sig;
-    for (size_t i = 0; i < sig->nattrs; i++)
-        if (sig->attrs[i].kind == WG_ATTR_FN)
-            return false;
-    if (!import_attrs(c, id, -1, to))
+    if (wg__runs_fns(wg__op_of(c->src, id)) || !import_attrs(c, id, -1, to))
         return false;
     m->attrs[from] = *to;
     return true;

@@ -35,23 +35,6 @@ static bool same_fn(const wg__fn *a, const wg__fn *b)
             wg_tape_equal(a->body, b->body));
 }
 
-/* Elements that a slot of this kind and count has behind it, in bytes. */
-static size_t list_bytes(const wg__slot *s)
-{
-    size_t n = s->count > 0 ? (size_t)s->count : 0;
-    switch (s->kind) {
-    case WG_ATTR_SHAPE:
-        return n * 2 * sizeof(int64_t);
-    case WG_ATTR_STRING:
-        return n;
-    case WG_ATTR_AXES:
-    case WG_ATTR_INTS:
-        return n * sizeof(int64_t);
-    default:
-        return 0;
-    }
-}
-
 static bool same_list(const wg_attrs *x, const wg_attrs *y, const wg__slot *s, const wg__slot *t)
 {
     if (s->count != t->count)
@@ -63,7 +46,16 @@ static bool same_list(const wg_attrs *x, const wg_attrs *y, const wg__slot *s, c
                 return false;
         return true;
     }
-    return !memcmp(p, q, list_bytes(s));
+    return !memcmp(p, q, wg__slot_bytes(s));
+}
+
+static bool same_fns(const wg_attrs *x, const wg_attrs *y, const wg__slot *s, const wg__slot *t)
+{
+    size_t n = wg__slot_nfns(s);
+    bool same = n == wg__slot_nfns(t);
+    for (size_t k = 0; k < n && same; k++)
+        same = same_fn(wg__slot_fn(x, s, k), wg__slot_fn(y, t, k));
+    return same;
 }
 
 static bool same_slot(const wg_attrs *x, const wg_attrs *y, size_t i)
@@ -73,7 +65,8 @@ static bool same_slot(const wg_attrs *x, const wg_attrs *y, size_t i)
         return false;
     switch (s->kind) {
     case WG_ATTR_FN:
-        return same_fn(x->tape->fns.data[s->v.i - 1].fn, y->tape->fns.data[t->v.i - 1].fn);
+    case WG_ATTR_FNS:
+        return same_fns(x, y, s, t);
     case WG_ATTR_AXES:
     case WG_ATTR_INTS:
     case WG_ATTR_SHAPE:
@@ -155,14 +148,14 @@ static uint64_t hash_attrs(const wg_tape *t, uint32_t id, uint64_t h)
     for (size_t i = 0; a.slots && i < a.op->sig.nattrs; i++) {
         const wg__slot *s = &a.slots[i];
         h = wg__hash_u64(h, (uint64_t)s->count);
-        if (s->kind == WG_ATTR_FN)
-            h = wg__hash_u64(h, wg_tape_hash(t->fns.data[s->v.i - 1].fn->body));
-        else if (s->kind == WG_ATTR_SHAPE)
+        for (size_t k = 0; k < wg__slot_nfns(s); k++)
+            h = wg__hash_u64(h, wg_tape_hash(wg__slot_fn(&a, s, k)->body));
+        if (s->kind == WG_ATTR_SHAPE)
             for (int32_t k = 0; k < s->count; k++)
                 h = wg__hash_u64(h, ((const uint64_t *)wg__slot_list(&a, s))[2 * k]);
-        else if (list_bytes(s))
-            h = wg__hash(wg__slot_list(&a, s), list_bytes(s), h);
-        else if (s->kind != WG_ATTR_AXES && s->kind != WG_ATTR_INTS)
+        else if (wg__slot_bytes(s))
+            h = wg__hash(wg__slot_list(&a, s), wg__slot_bytes(s), h);
+        else if (s->kind != WG_ATTR_AXES && s->kind != WG_ATTR_INTS && !wg__is_fn_kind(s->kind))
             h = wg__hash_u64(h, (uint64_t)s->v.i);
     }
     return h;

@@ -107,6 +107,15 @@ failed:
     return invalid_fn();
 }
 
+void wg__fn_init(wg__fn *fn, wg_tape *body, uint32_t *outs, size_t nouts)
+{
+    body->closed = true;
+    atomic_init(&fn->refs, 1);
+    fn->body = body;
+    fn->outs = outs;
+    fn->nouts = (uint32_t)nouts;
+}
+
 /* ---- references ---------------------------------------------------------------------------------- */
 
 void wg__fn_unref(wg__fn *fn)

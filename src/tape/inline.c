@@ -30,11 +30,7 @@ wg__fn *wg__fn_copy(wg_tape *parent, const wg__fn *fn, const wg__copy *rules)
         outs[i] = c.map[fn->outs[i]];
     wg__free(ctx, c.map);
     wg__free(ctx, roots);
-    c.dst->closed = true;
-    atomic_init(&copy->refs, 1);
-    copy->body = c.dst;
-    copy->outs = outs;
-    copy->nouts = fn->nouts;
+    wg__fn_init(copy, c.dst, outs, fn->nouts);
     return copy;
 failed:
     wg__tape_destroy(c.dst);

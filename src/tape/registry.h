@@ -65,7 +65,14 @@ enum {
     WG__OP_ASSIGN,
     WG__OP_STOP_GRADIENT,
     WG__OP_CALL,
-    WG__OP_SCAN
+    WG__OP_CHECKPOINT,
+    WG__OP_SCAN,
+    WG__OP_MAP,
+    WG__OP_WHILE,
+    WG__OP_COND,
+    WG__OP_SWITCH,
+    WG__OP_CUSTOM_VJP,
+    WG__OP_CUSTOM_JVP
 };
 
 /* Whether an op keeps its promises to those that read its flags (include/wengert/op.h); WG_INVALID with

@@ -123,3 +123,14 @@ void *wg_rule_alloc(const wg_rule *r, size_t count, size_t size)
     f->blocks = b;
     return b->data;
 }
+
+void wg_rule_fail(const wg_rule *r, wg_status status, const char *format, ...)
+{
+    va_list args;
+    wg__str text = wg__str_make(r->tape->ctx);
+    va_start(args, format);
+    wg__str_addv(&text, format, args);
+    va_end(args);
+    wg__tape_fail(r->tape, status, "%s", wg__str_text(&text));
+    wg__str_free(&text);
+}

@@ -89,12 +89,12 @@ static wg_attr_kind parse_kind(scanner *s)
     } kinds[] = {{"int", WG_ATTR_INT},     {"float", WG_ATTR_FLOAT}, {"bool", WG_ATTR_BOOL},
                  {"dtype", WG_ATTR_DTYPE}, {"axis", WG_ATTR_AXIS},   {"axes", WG_ATTR_AXES},
                  {"ints", WG_ATTR_INTS},   {"shape", WG_ATTR_SHAPE}, {"string", WG_ATTR_STRING},
-                 {"fn", WG_ATTR_FN}};
+                 {"fn", WG_ATTR_FN},       {"fns", WG_ATTR_FNS}};
     const char *name = word(s, false, "attribute kind expected");
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(name, kinds[i].name) == 0)
             return kinds[i].kind;
-    complain(s, "unknown attribute kind: int float bool dtype axis axes ints shape string fn");
+    complain(s, "unknown attribute kind: int float bool dtype axis axes ints shape string fn fns");
     return WG_ATTR_NONE;
 }
 

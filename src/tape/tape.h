@@ -147,8 +147,25 @@ static inline const wg__slot *wg__slot_at(const wg_attrs *a, size_t index)
     return &a->slots[index];
 }
 const void *wg__slot_list(const wg_attrs *a, const wg__slot *slot);
-/* The sub-tape of fn attribute `name` (or of the first fn attribute when NULL), or NULL. */
+/* Bytes of the list that a slot of this kind and count has behind it; sub-tapes do not count. */
+size_t wg__slot_bytes(const wg__slot *slot);
+
+/* Sub-tapes of a node: those of its attributes of kind fn and fns, numbered in their order. */
+bool wg__is_fn_kind(uint32_t kind);
+bool wg__runs_fns(const wg__op *op); /* its signature has such an attribute */
+/* Number `which`, or NULL past the end. */
+wg__fn *wg__node_fn_at(const wg_tape *t, uint32_t id, size_t which);
+/* That of attribute `name`, its first of several (NULL: the node's first), or NULL. */
 wg__fn *wg__node_fn(const wg_tape *t, uint32_t id, const char *name);
+/* Of one attribute: how many there are (0 for other kinds), and number k of them. */
+size_t wg__slot_nfns(const wg__slot *slot);
+wg__fn *wg__slot_fn(const wg_attrs *a, const wg__slot *slot, size_t k);
+/* Puts others in the place of the sub-tapes of `attrs`, exported from `from`: import gives, for each
+ * in order, its number + 1 in dst's table, or 0 to stop. The attributes then point into *room, which is
+ * the caller's to free (wg__free) in any case. False after an error. */
+typedef uint32_t (*wg__fn_import)(void *user, wg__fn *fn);
+bool wg__attrs_replace_fns(wg_tape *dst, const wg_attrs *from, wg_attr *attrs, size_t nattrs,
+                           wg__fn_import import, void *user, wg_fn **room);
 
 /* ---- vars and ids ---------------------------------------------------------------------------- */
 
@@ -215,6 +232,8 @@ wg_var wg__const_tensor(wg_tape *t, wg_tensor *tensor);
 uint32_t wg__scope_import(wg_tape *dst, const wg_tape *src, uint32_t scope);
 /* Adds a reference to `fn` in t's table; index + 1, or 0 when memory is out. */
 uint32_t wg__fn_add(wg_tape *t, wg__fn *fn);
+/* A new one of a finished body; both `body`, which is closed, and `outs` belong to it. */
+void wg__fn_init(wg__fn *fn, wg_tape *body, uint32_t *outs, size_t nouts);
 wg__fn *wg__fn_get(wg_fn fn); /* NULL when stale or invalid */
 wg_fn wg__fn_handle(wg_tape *t, uint32_t index_plus_1);
 void wg__fn_unref(wg__fn *fn);

@@ -15,7 +15,14 @@ enum {
     OP_ASSIGN,
     OP_STOP_GRADIENT,
     OP_CALL,
+    OP_CHECKPOINT,
     OP_SCAN,
+    OP_MAP,
+    OP_WHILE,
+    OP_COND,
+    OP_SWITCH,
+    OP_CUSTOM_VJP,
+    OP_CUSTOM_JVP,
     OP_ADD,
     OP_SUB,
     OP_MUL,
@@ -107,7 +114,15 @@ enum {
     OP_RANDOM_NORMAL,
     OP_RANDOM_BERNOULLI,
     OP_RANDOM_FOLD_IN,
-    OP_DROPOUT
+    OP_DROPOUT,
+    OP_RNN_CELL,
+    OP_LSTM_GATES,
+    OP_LSTM_CELL,
+    OP_LSTM_PEEPHOLE_CELL,
+    OP_LSTM_NORM_CELL,
+    OP_GRU_GATES,
+    OP_GRU_CELL,
+    OP_REPLAY
 };
 
 _Static_assert((int)OP_INPUT == (int)WG__OP_INPUT, "place of input");
@@ -117,7 +132,14 @@ _Static_assert((int)OP_LITERAL == (int)WG__OP_LITERAL, "place of literal");
 _Static_assert((int)OP_ASSIGN == (int)WG__OP_ASSIGN, "place of assign");
 _Static_assert((int)OP_STOP_GRADIENT == (int)WG__OP_STOP_GRADIENT, "place of stop_gradient");
 _Static_assert((int)OP_CALL == (int)WG__OP_CALL, "place of call");
+_Static_assert((int)OP_CHECKPOINT == (int)WG__OP_CHECKPOINT, "place of checkpoint");
 _Static_assert((int)OP_SCAN == (int)WG__OP_SCAN, "place of scan");
+_Static_assert((int)OP_MAP == (int)WG__OP_MAP, "place of map");
+_Static_assert((int)OP_WHILE == (int)WG__OP_WHILE, "place of while");
+_Static_assert((int)OP_COND == (int)WG__OP_COND, "place of cond");
+_Static_assert((int)OP_SWITCH == (int)WG__OP_SWITCH, "place of switch");
+_Static_assert((int)OP_CUSTOM_VJP == (int)WG__OP_CUSTOM_VJP, "place of custom_vjp");
+_Static_assert((int)OP_CUSTOM_JVP == (int)WG__OP_CUSTOM_JVP, "place of custom_jvp");
 
 wg_var wg_add(wg_var a, wg_var b)
 {
@@ -985,4 +1007,131 @@ wg_var wg_dropout(wg_var x, wg_var key, double rate)
         wg_attr_float("rate", rate),
     };
     return wg__record1(OP_DROPOUT, ins, 2, attrs, 1);
+}
+
+wg_var wg_rnn_cell(wg_var x, wg_var h, wg_var w, wg_var u, wg_var b)
+{
+    const wg_var ins[] = {x, h, w, u, b};
+    return wg__record1(OP_RNN_CELL, ins, 5, NULL, 0);
+}
+
+wg_var wg_rnn_cell_with(wg_var x, wg_var h, wg_var w, wg_var u, wg_var b, const char *activation)
+{
+    const wg_var ins[] = {x, h, w, u, b};
+    const wg_attr attrs[] = {
+        wg_attr_string("activation", activation),
+    };
+    return wg__record1(OP_RNN_CELL, ins, 5, attrs, 1);
+}
+
+wg_status wg_lstm_gates(wg_var a, wg_var c, wg_var *h_next, wg_var *c_next)
+{
+    const wg_var ins[] = {a, c};
+    wg_var outs[2];
+    wg_status status = wg__record(NULL, OP_LSTM_GATES, ins, 2, NULL, 0, outs, 2);
+    *h_next = outs[0];
+    *c_next = outs[1];
+    return status;
+}
+
+wg_status wg_lstm_gates_with(wg_var a, wg_var c, double forget_bias, wg_var *h_next, wg_var *c_next)
+{
+    const wg_var ins[] = {a, c};
+    const wg_attr attrs[] = {
+        wg_attr_float("forget_bias", forget_bias),
+    };
+    wg_var outs[2];
+    wg_status status = wg__record(NULL, OP_LSTM_GATES, ins, 2, attrs, 1, outs, 2);
+    *h_next = outs[0];
+    *c_next = outs[1];
+    return status;
+}
+
+wg_status wg_lstm_cell(wg_var x, wg_var h, wg_var c, wg_var w, wg_var u, wg_var b, wg_var *h_next,
+                       wg_var *c_next)
+{
+    const wg_var ins[] = {x, h, c, w, u, b};
+    wg_var outs[2];
+    wg_status status = wg__record(NULL, OP_LSTM_CELL, ins, 6, NULL, 0, outs, 2);
+    *h_next = outs[0];
+    *c_next = outs[1];
+    return status;
+}
+
+wg_status wg_lstm_cell_with(wg_var x, wg_var h, wg_var c, wg_var w, wg_var u, wg_var b,
+                            double forget_bias, wg_var *h_next, wg_var *c_next)
+{
+    const wg_var ins[] = {x, h, c, w, u, b};
+    const wg_attr attrs[] = {
+        wg_attr_float("forget_bias", forget_bias),
+    };
+    wg_var outs[2];
+    wg_status status = wg__record(NULL, OP_LSTM_CELL, ins, 6, attrs, 1, outs, 2);
+    *h_next = outs[0];
+    *c_next = outs[1];
+    return status;
+}
+
+wg_status wg_lstm_peephole_cell(wg_var x, wg_var h, wg_var c, wg_var w, wg_var u, wg_var b,
+                                wg_var p, wg_var *h_next, wg_var *c_next)
+{
+    const wg_var ins[] = {x, h, c, w, u, b, p};
+    wg_var outs[2];
+    wg_status status = wg__record(NULL, OP_LSTM_PEEPHOLE_CELL, ins, 7, NULL, 0, outs, 2);
+    *h_next = outs[0];
+    *c_next = outs[1];
+    return status;
+}
+
+wg_status wg_lstm_peephole_cell_with(wg_var x, wg_var h, wg_var c, wg_var w, wg_var u, wg_var b,
+                                     wg_var p, double forget_bias, wg_var *h_next, wg_var *c_next)
+{
+    const wg_var ins[] = {x, h, c, w, u, b, p};
+    const wg_attr attrs[] = {
+        wg_attr_float("forget_bias", forget_bias),
+    };
+    wg_var outs[2];
+    wg_status status = wg__record(NULL, OP_LSTM_PEEPHOLE_CELL, ins, 7, attrs, 1, outs, 2);
+    *h_next = outs[0];
+    *c_next = outs[1];
+    return status;
+}
+
+wg_status wg_lstm_norm_cell(wg_var x, wg_var h, wg_var c, wg_var w, wg_var u, wg_var b, wg_var gain,
+                            wg_var bias, wg_var *h_next, wg_var *c_next)
+{
+    const wg_var ins[] = {x, h, c, w, u, b, gain, bias};
+    wg_var outs[2];
+    wg_status status = wg__record(NULL, OP_LSTM_NORM_CELL, ins, 8, NULL, 0, outs, 2);
+    *h_next = outs[0];
+    *c_next = outs[1];
+    return status;
+}
+
+wg_status wg_lstm_norm_cell_with(wg_var x, wg_var h, wg_var c, wg_var w, wg_var u, wg_var b,
+                                 wg_var gain, wg_var bias, double forget_bias, double epsilon,
+                                 wg_var *h_next, wg_var *c_next)
+{
+    const wg_var ins[] = {x, h, c, w, u, b, gain, bias};
+    const wg_attr attrs[] = {
+        wg_attr_float("forget_bias", forget_bias),
+        wg_attr_float("epsilon", epsilon),
+    };
+    wg_var outs[2];
+    wg_status status = wg__record(NULL, OP_LSTM_NORM_CELL, ins, 8, attrs, 2, outs, 2);
+    *h_next = outs[0];
+    *c_next = outs[1];
+    return status;
+}
+
+wg_var wg_gru_gates(wg_var a, wg_var s, wg_var h)
+{
+    const wg_var ins[] = {a, s, h};
+    return wg__record1(OP_GRU_GATES, ins, 3, NULL, 0);
+}
+
+wg_var wg_gru_cell(wg_var x, wg_var h, wg_var w, wg_var u, wg_var b, wg_var v)
+{
+    const wg_var ins[] = {x, h, w, u, b, v};
+    return wg__record1(OP_GRU_CELL, ins, 6, NULL, 0);
 }

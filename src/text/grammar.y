@@ -193,6 +193,7 @@ list: '[' elements ']' { $$ = node(p, WG__AST_LIST, @$, $2.first); };
 elements: %empty { START($$, NULL); } | elements1;
 elements1: element { START($$, $1); } | elements1 ',' element { $$ = $1; APPEND($$, $3); };
 element: dim
+    | FNID { $$ = leaf(p, WG__AST_FN, @1); }
     | dim '=' INT {
         $$ = pair(p, WG__AST_DIM, @$, '=', $1, leaf(p, WG__AST_NUMBER, @3));
     };

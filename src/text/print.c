@@ -170,9 +170,9 @@ static void print_op(const wg__sheet *sheet, uint32_t id)
 /* fn step(h: f32) -> (y) { ... }, for every fn of the node that was not used before. */
 static bool print_fns(wg__sheet *sheet, uint32_t id)
 {
-    for (size_t i = 0; i < wg__op_of(sheet->t, id)->sig.nattrs; i++) {
-        const wg__fn *fn = wg__sheet_fn(sheet, id, i);
-        if (!fn || wg__sheet_fn_order(sheet, fn) < sheet->defined)
+    const wg__fn *fn;
+    for (size_t i = 0; (fn = wg__node_fn_at(sheet->t, id, i)); i++) {
+        if (wg__sheet_fn_order(sheet, fn) < sheet->defined)
             continue;
         start_line(sheet);
         wg__str_add(sheet->s, "fn ");

@@ -23,8 +23,6 @@ typedef struct wg__sheet {
 bool wg__sheet_init(wg__sheet *sheet, wg__str *s, const wg_tape *t, int indent);
 void wg__sheet_free(wg__sheet *sheet);
 
-/* The fns of a node: attribute `index` of the signature, or NULL when it is of another kind. */
-const wg__fn *wg__sheet_fn(const wg__sheet *sheet, uint32_t id, size_t index);
 uint32_t wg__sheet_fn_order(const wg__sheet *sheet, const wg__fn *fn);
 
 void wg__add_ref(const wg__sheet *sheet, uint32_t id);   /* layer1.W, or %12 */

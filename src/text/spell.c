@@ -140,14 +140,6 @@ static bool find_named(wg__sheet *sheet)
     return done;
 }
 
-const wg__fn *wg__sheet_fn(const wg__sheet *sheet, uint32_t id, size_t index)
-{
-    wg_attrs a = wg__attrs_of(sheet->t, id);
-    if (!a.slots || a.slots[index].kind != WG_ATTR_FN)
-        return NULL;
-    return sheet->t->fns.data[a.slots[index].v.i - 1].fn;
-}
-
 uint32_t wg__sheet_fn_order(const wg__sheet *sheet, const wg__fn *fn)
 {
     return wg__pool_find(&sheet->fns, &fn, sizeof fn) - 1;
@@ -161,12 +153,11 @@ static const wg__fn *fn_at(const wg__sheet *sheet, uint32_t order)
 static bool collect_fns(wg__sheet *sheet)
 {
     const wg_tape *t = sheet->t;
+    const wg__fn *fn;
     for (uint32_t id = 0; id < t->nodes.len; id += wg__node_at(t, id)->nout)
-        for (size_t i = 0; i < wg__op_of(t, id)->sig.nattrs; i++) {
-            const wg__fn *fn = wg__sheet_fn(sheet, id, i);
-            if (fn && !wg__pool_intern(&sheet->fns, &fn, sizeof fn))
+        for (size_t i = 0; (fn = wg__node_fn_at(t, id, i)); i++)
+            if (!wg__pool_intern(&sheet->fns, &fn, sizeof fn))
                 return false;
-        }
     return true;
 }
 
@@ -313,10 +304,21 @@ static void add_string(const attr *a)
     wg__add_quoted(a->sheet->s, wg__slot_list(a->all, a->slot));
 }
 
-static void add_fn(const attr *a)
+static void add_fn_number(const attr *a, size_t k)
 {
-    const wg__fn *fn = a->sheet->t->fns.data[a->slot->v.i - 1].fn;
+    const wg__fn *fn = wg__slot_fn(a->all, a->slot, k);
     wg__add_fn_label(a->sheet, wg__sheet_fn_order(a->sheet, fn), false);
+}
+
+static void add_fn(const attr *a) { add_fn_number(a, 0); }
+
+static void add_fns(const attr *a)
+{
+    for (size_t k = 0; k < wg__slot_nfns(a->slot); k++) {
+        wg__str_add(a->sheet->s, k ? ", " : "[");
+        add_fn_number(a, k);
+    }
+    wg__str_add(a->sheet->s, "]");
 }
 
 static bool default_value(const attr *a) { return a->slot->v.i == a->spec->standard.v.i; }
@@ -351,11 +353,17 @@ static const struct {
     void (*add)(const attr *a);
     bool (*is_default)(const attr *a);
 } kinds[] = {
-    [WG_ATTR_INT] = {add_int, default_value},        [WG_ATTR_FLOAT] = {add_float, default_value},
-    [WG_ATTR_BOOL] = {add_bool, default_value},      [WG_ATTR_DTYPE] = {add_dtype, default_value},
-    [WG_ATTR_AXIS] = {add_int, default_axis},        [WG_ATTR_AXES] = {add_ints, default_axes},
-    [WG_ATTR_INTS] = {add_ints, default_ints},       [WG_ATTR_SHAPE] = {add_shape, never},
-    [WG_ATTR_STRING] = {add_string, default_string}, [WG_ATTR_FN] = {add_fn, never},
+    [WG_ATTR_INT] = {add_int, default_value},
+    [WG_ATTR_FLOAT] = {add_float, default_value},
+    [WG_ATTR_BOOL] = {add_bool, default_value},
+    [WG_ATTR_DTYPE] = {add_dtype, default_value},
+    [WG_ATTR_AXIS] = {add_int, default_axis},
+    [WG_ATTR_AXES] = {add_ints, default_axes},
+    [WG_ATTR_INTS] = {add_ints, default_ints},
+    [WG_ATTR_SHAPE] = {add_shape, never},
+    [WG_ATTR_STRING] = {add_string, default_string},
+    [WG_ATTR_FN] = {add_fn, never},
+    [WG_ATTR_FNS] = {add_fns, never},
 };
 
 void wg__add_attrs(const wg__sheet *sheet, uint32_t id, bool comma)

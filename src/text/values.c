@@ -286,7 +286,7 @@ static bool read_attr_string(wg__text_frame *f, const wg__ast *a, wg_attr *out)
     return (out->v.string = wg__loc_string(f->p, a->at)) != NULL;
 }
 
-static bool read_attr_fn(wg__text_frame *f, const wg__ast *a, wg_attr *out)
+static bool read_fn(wg__text_frame *f, const wg__ast *a, wg_fn *out)
 {
     const wg__named *named = NULL;
     if (a->kind == WG__AST_WORD || a->kind == WG__AST_FN) {
@@ -299,7 +299,26 @@ static bool read_attr_fn(wg__text_frame *f, const wg__ast *a, wg_attr *out)
     }
     if (!named)
         return wg__complain(f->p, a->at, "there is no fn %.*s here", WG__SHOW(f->p, a->at));
-    out->v.fn = named->fn;
+    *out = named->fn;
+    return true;
+}
+
+static bool read_attr_fn(wg__text_frame *f, const wg__ast *a, wg_attr *out)
+{
+    return read_fn(f, a, &out->v.fn);
+}
+
+static bool read_attr_fns(wg__text_frame *f, const wg__ast *a, wg_attr *out)
+{
+    if (a->kind != WG__AST_LIST || !a->args)
+        return wg__complain(f->p, a->at, "expected a list of fns: [a, b]");
+    wg_fn *fns = wg__arena_alloc(&f->p->arena, count(a) * sizeof *fns);
+    if (!fns)
+        return wg__complain_memory(f->p);
+    for (const wg__ast *e = a->args; e; e = e->next)
+        if (!read_fn(f, e, &fns[out->count++]))
+            return false;
+    out->v.fns = fns;
     return true;
 }
 
@@ -311,6 +330,7 @@ bool wg__read_attr(wg__text_frame *f, const wg__attr_spec *spec, const wg__ast *
         [WG_ATTR_AXIS] = read_attr_int,      [WG_ATTR_AXES] = read_attr_axes,
         [WG_ATTR_INTS] = read_attr_ints,     [WG_ATTR_SHAPE] = read_attr_shape,
         [WG_ATTR_STRING] = read_attr_string, [WG_ATTR_FN] = read_attr_fn,
+        [WG_ATTR_FNS] = read_attr_fns,
     };
     memset(out, 0, sizeof *out);
     out->name = spec->name;

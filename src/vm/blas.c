@@ -106,6 +106,14 @@ typedef struct calls {
 static const calls f32_calls = {plain_s, dot_s, column_s, row_s, blas_s, dnnl_s, 4e4, 2e4};
 static const calls f64_calls = {plain_d, dot_d, column_d, row_d, blas_d, blas_d, 1e300, 0};
 
+void wg__gemv_row(int64_t m, int64_t n, int64_t k, const wg__dense *a, const wg__dense *b, void *c,
+                  int64_t ldc)
+{
+    row_s(m, n, k, a, b, c, ldc);
+}
+
+enum { ROW_BY_HAND = 20000 }; /* elements of the matrix up to which row.c is faster */
+
 wg__gemm_fn wg__gemm(wg_dtype dtype, int64_t m, int64_t n, int64_t k, int64_t ld)
 {
     const calls *f = dtype == WG_F64 ? &f64_calls : &f32_calls;
@@ -114,6 +122,8 @@ wg__gemm_fn wg__gemm(wg_dtype dtype, int64_t m, int64_t n, int64_t k, int64_t ld
         return f->plain;
     if (m == 1 && n == 1)
         return f->dot;
+    if (m == 1 && dtype == WG_F32 && volume <= ROW_BY_HAND)
+        return wg__row_f32();
     if (m == 1 || n == 1)
         return volume >= f->vector ? f->large : m == 1 ? f->row : f->column;
     return volume >= f->matrix ? f->large : f->small;

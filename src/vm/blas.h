@@ -21,4 +21,9 @@ typedef void (*wg__gemm_fn)(int64_t m, int64_t n, int64_t k, const wg__dense *a,
 /* For a product of this shape, cut along m and n or not. `ld`: the greatest distance of rows. */
 wg__gemm_fn wg__gemm(wg_dtype dtype, int64_t m, int64_t n, int64_t k, int64_t ld);
 
+/* m == 1, f32: by hand for matrices that the caches hold (row.c), and by OpenBLAS. */
+wg__gemm_fn wg__row_f32(void);
+void wg__gemv_row(int64_t m, int64_t n, int64_t k, const wg__dense *a, const wg__dense *b, void *c,
+                  int64_t ldc);
+
 #endif

@@ -17,14 +17,18 @@ const wg_kernel *wg__compile_row(const wg_tape *t, uint32_t id)
 
 /* ---- memory ------------------------------------------------------------------------------------------- */
 
-/* Strides `s` over the first `rank` axes of the space, as memory of elements of `dtype`. */
-static wg__loop_mem memory(wg__emitter *e, uint32_t base, const wg_strides *s, int rank,
+/* Strides `of` over the first `rank` axes of the space, as memory of elements of `dtype`. */
+static wg__loop_mem memory(wg__emitter *e, uint32_t base, const wg_strides *of, int rank,
                            wg_dtype dtype)
 {
     wg__loop_mem mem;
+    wg_strides there = *of, *s = &there;
+    wg_shape over = e->at->space;
+    over.rank = rank < over.rank ? rank : over.rank;
+    wg__in_memory(e->c, base, &over, s);
     ptrdiff_t size = (ptrdiff_t)wg_dtype_size(dtype);
     memset(&mem, 0, sizeof mem); /* padding too: they are compared */
-    mem.slot = e->slots.of(e->slots.user, base);
+    mem.slot = e->slots.of(e->slots.user, wg__holder_of(e->c, base));
     mem.dtype = dtype;
     mem.offset = (ptrdiff_t)s->offset * size;
     for (int d = 0; d < e->nouter && d < rank; d++)

@@ -3,6 +3,7 @@
 #define WG_VM_COMPILE_H
 
 #include "pass/cluster.h"
+#include "vm/join.h"
 #include "vm/loop.h"
 #include "vm/product.h"
 #include "vm/scalars.h"
@@ -22,5 +23,7 @@ wg__product *wg__compile_product(const wg__clusters *c, uint32_t cluster, int is
 /* NULL: out of memory. at[i]: where the value of member i lies among the values, in bytes. */
 wg__scalars *wg__compile_scalars(const wg__clusters *c, uint32_t cluster, int isa, wg__slots slots,
                                  uint64_t *at);
+/* NULL: out of memory. */
+wg__join *wg__compile_join(const wg__clusters *c, uint32_t cluster, wg__slots slots);
 
 #endif

@@ -33,15 +33,17 @@ static wg__matrix matrix(const wg__clusters *c, uint32_t id, size_t k, bool tran
     const wg_type *type = wg__type_at(c->tape, in);
     wg__layout room;
     const wg__layout *l = wg__layout_of(c, in, &room);
+    wg_strides s = l->s;
+    wg__in_memory(c, l->base, &type->shape, &s);
     int rank = type->shape.rank, lead = rank - 2 - nbatch;
     ptrdiff_t size = (ptrdiff_t)wg_dtype_size(type->dtype);
-    wg__matrix m = {.slot = slots.of(slots.user, l->base),
-                    .offset = (ptrdiff_t)l->s.offset * size,
-                    .row = (ptrdiff_t)l->s.step[rank - (transposed ? 1 : 2)] * size,
-                    .col = (ptrdiff_t)l->s.step[rank - (transposed ? 2 : 1)] * size};
+    wg__matrix m = {.slot = slots.of(slots.user, wg__holder_of(c, l->base)),
+                    .offset = (ptrdiff_t)s.offset * size,
+                    .row = (ptrdiff_t)s.step[rank - (transposed ? 1 : 2)] * size,
+                    .col = (ptrdiff_t)s.step[rank - (transposed ? 2 : 1)] * size};
     for (int d = 0; d < nbatch; d++)
         if (lead + d >= 0 && type->shape.dim[lead + d] != 1)
-            m.batch[d] = (ptrdiff_t)l->s.step[lead + d] * size;
+            m.batch[d] = (ptrdiff_t)s.step[lead + d] * size;
     return m;
 }
 
@@ -52,7 +54,7 @@ static bool fill_spec(wg__product_spec *s, const wg__clusters *c, uint32_t id, w
     const wg_shape *a = &wg__type_at(c->tape, in[0])->shape;
     wg_attrs attrs = wg__attrs_of(c->tape, id);
     bool ta = wg_attrs_bool(&attrs, "transpose_a"), tb = wg_attrs_bool(&attrs, "transpose_b");
-    wg_strides dense = wg__dense_strides(y);
+    wg_strides to = wg__dense_strides(y);
     int rank = y->shape.rank;
     ptrdiff_t size = (ptrdiff_t)wg_dtype_size(y->dtype);
     s->dtype = y->dtype;
@@ -64,10 +66,14 @@ static bool fill_spec(wg__product_spec *s, const wg__clusters *c, uint32_t id, w
     s->a = matrix(c, id, 0, ta, s->nbatch, slots);
     s->b = matrix(c, id, 1, tb, s->nbatch, slots);
     s->store = c->stored[id];
-    s->c = (wg__matrix){.row = (ptrdiff_t)dense.step[rank - 2] * size, .col = size};
+    wg__in_memory(c, id, &y->shape, &to);
+    s->c = (wg__matrix){.offset = (ptrdiff_t)to.offset * size,
+                        .row = (ptrdiff_t)to.step[rank - 2] * size,
+                        .col = size};
     for (int d = 0; d < s->nbatch; d++)
-        s->c.batch[d] = (ptrdiff_t)dense.step[d] * size;
-    s->c.slot = slots.of(slots.user, id); /* the epilogue's alone when nothing is stored */
+        s->c.batch[d] = (ptrdiff_t)to.step[d] * size;
+    /* the epilogue's alone when nothing is stored */
+    s->c.slot = slots.of(slots.user, s->store ? wg__holder_of(c, id) : id);
     return s->a.slot != UINT32_MAX && s->b.slot != UINT32_MAX && s->c.slot != UINT32_MAX;
 }
 

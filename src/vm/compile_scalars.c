@@ -20,12 +20,14 @@ static wg__scalar outer(maker *m, uint32_t in)
     if (c->scratch[in] != WG__NONE)
         return c->scratch[in];
     const wg__layout *l = wg__layout_of(c, in, &room);
-    uint32_t slot = m->slots.of(m->slots.user, l->base);
+    wg_strides s = l->s;
+    wg__in_memory(c, l->base, &wg__type_at(c->tape, in)->shape, &s);
+    uint32_t slot = m->slots.of(m->slots.user, wg__holder_of(c, l->base));
     if (slot == UINT32_MAX || !wg__vec_push(c->ctx, &m->seen, in)) {
         m->failed = true;
         return UINT32_MAX;
     }
-    ptrdiff_t offset = (ptrdiff_t)l->s.offset * (ptrdiff_t)wg_dtype_size(dtype);
+    ptrdiff_t offset = (ptrdiff_t)s.offset * (ptrdiff_t)wg_dtype_size(dtype);
     return c->scratch[in] = wg__scalars_outer(m->b, slot, offset, dtype);
 }
 

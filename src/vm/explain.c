@@ -58,10 +58,9 @@ static void tell_scalars(const wg__vm_plan *plan, const wg__vm_step *step, wg__s
         info->bytes += element_size(plan, plan->members[step->member + i]);
 }
 
-/* The bodies that a kernel step runs stand from its first one on. */
-static bool is_sub_of(const wg__vm_plan *plan, const wg__vm_step *step, size_t i)
+static const wg__vm_plan *body_of(const wg__vm_plan *plan, const wg__vm_step *step, uint32_t which)
 {
-    return i < plan->subs.len && plan->subs.data[i].node == step->node;
+    return plan->subs.data[step->u.kernel.bodies.first + which].plan;
 }
 
 static void tell_kernel(const wg__vm_plan *plan, const wg__vm_step *step, wg__step_info *info)
@@ -70,15 +69,20 @@ static void tell_kernel(const wg__vm_plan *plan, const wg__vm_step *step, wg__st
     info->kind = wg__op_of(plan->tape, step->node)->name;
     info->flops = wg__node_flops(plan->tape, step->node);
     info->bytes = wg__node_traffic(plan->tape, step->node);
-    for (size_t i = step->u.kernel.sub; is_sub_of(plan, step, i); i++)
-        info->flops += runs * plan->subs.data[i].plan->flops;
+    for (uint32_t i = 0; i < step->u.kernel.bodies.count; i++)
+        info->flops += runs * body_of(plan, step, i)->flops;
+}
+
+static void tell_join(const wg__vm_plan *plan, const wg__vm_step *step, wg__step_info *info)
+{
+    (void)plan;
+    info->kind = "join";
+    info->bytes = wg__join_bytes(step->u.join);
 }
 
 static void (*const tell[])(const wg__vm_plan *, const wg__vm_step *, wg__step_info *) = {
-    [WG__KERNEL] = tell_kernel,
-    [WG__LOOP] = tell_loop,
-    [WG__PRODUCT] = tell_product,
-    [WG__SCALARS] = tell_scalars,
+    [WG__KERNEL] = tell_kernel,   [WG__LOOP] = tell_loop,   [WG__PRODUCT] = tell_product,
+    [WG__SCALARS] = tell_scalars, [WG__CONCAT] = tell_join,
 };
 
 static void tell_step(const wg__vm_plan *plan, size_t index, wg__step_info *info)
@@ -108,10 +112,10 @@ void wg__vm_step_info(const wg__code *code, size_t part, size_t index, wg__step_
     tell_step(plan, index, info);
     if (step->kind != WG__KERNEL)
         return;
-    for (size_t i = step->u.kernel.sub;
-         is_sub_of(plan, step, i) && info->nbodies < WG__MAX_STEP_BODIES; i++, info->nbodies++) {
-        info->body[info->nbodies].part = part_number(code, plan->subs.data[i].plan);
-        info->body[info->nbodies].times = wg__node_runs(plan->tape, step->node);
+    for (uint32_t i = 0; i < step->u.kernel.bodies.count && i < WG__MAX_STEP_BODIES; i++) {
+        info->body[i].part = part_number(code, body_of(plan, step, i));
+        info->body[i].times = wg__node_runs(plan->tape, step->node);
+        info->nbodies++;
     }
 }
 
@@ -124,6 +128,31 @@ double wg__vm_plan_flops(const wg__vm_plan *plan)
         flops += info.flops;
     }
     return flops;
+}
+
+/* Rough rates of naive kernels, of calls and of scalar functions. */
+double wg__vm_kernel_cost(const wg__vm_plan *plan, const wg__vm_step *step)
+{
+    const double runs = wg__node_runs(plan->tape, step->node), call = 30;
+    double cost = 0;
+    for (uint32_t i = 0; i < step->u.kernel.bodies.count; i++)
+        cost += (runs > 1 ? runs : 1) * (call + body_of(plan, step, i)->cost);
+    return cost + call + wg__node_flops(plan->tape, step->node) +
+           wg__node_traffic(plan->tape, step->node) / 8;
+}
+
+double wg__vm_plan_cost(const wg__vm_plan *plan)
+{
+    const double scalar = 3;
+    double cost = 0;
+    for (size_t i = 0; i < plan->steps.len; i++) {
+        const wg__vm_step *step = &plan->steps.data[i];
+        if (step->kind == WG__SCALARS)
+            cost += scalar * (double)wg__scalars_count(step->u.scalars);
+        else
+            cost += step->kind == WG__KERNEL ? wg__vm_kernel_cost(plan, step) : step->cost;
+    }
+    return cost;
 }
 
 size_t wg__vm_reached(const wg__code *code, size_t part, size_t index, uint32_t *ids, size_t max)
@@ -167,7 +196,8 @@ static size_t plan_size(const wg__vm_plan *plan)
 {
     size_t size = sizeof *plan + plan->tape->nodes.len * (sizeof *plan->members + sizeof(int64_t)) +
                   plan->steps.cap * sizeof *plan->steps.data +
-                  plan->slots.cap * sizeof *plan->slots.data + plan->nroots * 4 * sizeof(wg__place);
+                  plan->slots.cap * (sizeof *plan->slots.data + sizeof *plan->pointed) +
+                  plan->nroots * sizeof *plan->roots + plan->nbinds * sizeof *plan->pointed_end;
     for (size_t i = 0; i < plan->steps.len; i++)
         size += step_size(&plan->steps.data[i]);
     return size;
@@ -195,6 +225,9 @@ void wg__vm_explain(const wg__code *code, wg__str *out)
         wg__str_addf(out, "updates in place: %zu of %zu\n", in_place, code->neffects);
     wg__str_addf(out, "threads: at most %zu, with %zu B of scratch each\n", plan->threads,
                  plan->scratch);
+    if (code->target)
+        wg__str_addf(out, "values: at most %zu B at a time; %zu steps run again\n", plan->live,
+                     plan->reruns);
     if (vm->notes.len)
         wg__str_add(out, "fusion:\n");
     for (const char *line = wg__str_text(&vm->notes), *end; *line; line = end + (*end != '\0')) {

@@ -3,13 +3,17 @@
 libwg_la_SOURCES += \
     src/vm/blas.c \
     src/vm/blas.h \
+    src/vm/bodies.c \
     src/vm/compile.c \
     src/vm/compile.h \
+    src/vm/compile_join.c \
     src/vm/compile_product.c \
     src/vm/compile_scalars.c \
     src/vm/compiling.h \
     src/vm/cut.c \
     src/vm/explain.c \
+    src/vm/join.c \
+    src/vm/join.h \
     src/vm/loop.h \
     src/vm/loop_apply.c \
     src/vm/loop_build.c \
@@ -31,6 +35,13 @@ libwg_la_SOURCES += \
     src/vm/product.c \
     src/vm/product.h \
     src/vm/product_parts.h \
+    src/vm/remat.c \
+    src/vm/remat.h \
+    src/vm/remat_facts.c \
+    src/vm/remat_parts.h \
+    src/vm/remat_room.c \
+    src/vm/remat_run.c \
+    src/vm/row.c \
     src/vm/run.c \
     src/vm/scalars.h \
     src/vm/scalars_build.c \

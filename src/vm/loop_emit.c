@@ -1,6 +1,7 @@
 /* From values to instructions: operands are loaded when first used and spread where a kernel wants
  * them dense. The second half, which decides where values live, is in loop_regs.c. */
 #include <string.h>
+#include "pass/pass.h"
 #include "vm/loop_emit.h"
 
 #define NONE WG__NO_PLACE
@@ -214,15 +215,6 @@ static void make_by_streams(emitter *e, draft *a)
     a->in.step = wg__step_streams;
 }
 
-/* Does the expression call what takes long? Names of macros are in capitals. */
-static bool calls_function(const char *expr)
-{
-    for (const char *p = expr ? strchr(expr, '(') : NULL; p; p = strchr(p + 1, '('))
-        if (p > expr && p[-1] >= 'a' && p[-1] <= 'z' && (p - expr < 4 || strncmp(p - 4, "fabs", 4)))
-            return true;
-    return false;
-}
-
 static void emit_apply(emitter *e, wg__reg value)
 {
     const wg__def *d = &e->b->defs.data[value];
@@ -251,7 +243,7 @@ static void emit_apply(emitter *e, wg__reg value)
     a.x.loop = d->kernel->loop;
     a.x.user = d->user;
     a.x.ops = d->ops;
-    a.x.function = calls_function(d->kernel->expr);
+    a.x.function = wg__calls_function(d->kernel->expr);
     if (rows)
         make_by_rows(e, &a);
     if (streams)

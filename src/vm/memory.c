@@ -18,32 +18,62 @@ static bool may_fail(const wg__planner *p, const wg__vm_step *step)
     return false;
 }
 
-static size_t times_root(const wg__planner *p, uint32_t base)
+/* What effects ask of the plan. */
+typedef struct uses {
+    uint8_t *roots;    /* by id: how many roots lie in its memory, up to 2 */
+    uint32_t *readers; /* by bound value: the last two steps that use it, counted from 1; 0: none */
+    uint32_t *group;   /* by step: the first of those that it runs beside */
+    void *memory;
+} uses;
+
+static bool uses_make(wg__planner *p, uses *u)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < p->task->nroots; i++)
-        n += wg__base_of(&p->clusters, p->task->roots[i]) == base;
-    return n;
+    const wg__task *t = p->task;
+    const wg__vm_plan *plan = p->plan;
+    const size_t words = 2 * t->nbound + plan->steps.len;
+    u->memory = wg__calloc(p->ctx, words + t->tape->nodes.len / 4 + 1, sizeof(uint32_t));
+    if (!u->memory)
+        return false;
+    u->readers = u->memory;
+    u->group = u->readers + 2 * t->nbound;
+    u->roots = (uint8_t *)(u->readers + words);
+    for (size_t i = 0; i < t->nroots; i++) {
+        uint8_t *n = &u->roots[wg__base_of(&p->clusters, t->roots[i])];
+        *n = (uint8_t)(*n < 2 ? *n + 1 : 2);
+    }
+    for (uint32_t i = 0, first = 0; i < plan->steps.len; i++) {
+        const wg__vm_step *step = &plan->steps.data[i];
+        first = i && step[-1].together > 1 ? first : i;
+        u->group[i] = first;
+        for (uint32_t s = step->slot; s < step->slot + step->nslots; s++) {
+            const uint32_t id = plan->slots.data[s].id;
+            if (id == WG__NONE || p->place[id].where != WG__BOUND)
+                continue;
+            uint32_t *last = &u->readers[2 * p->place[id].at];
+            if (last[0] != i + 1)
+                last[1] = last[0];
+            last[0] = i + 1;
+        }
+    }
+    return true;
 }
 
-/* Whether a step beside or after `step` reads `param`. */
-static bool read_beside(const wg__planner *p, uint32_t param, uint32_t step)
+/* Whether a step beside or after `step` reads bound value number `bound`. */
+static bool read_beside(const uses *u, uint32_t bound, uint32_t step)
 {
-    const wg__vm_plan *plan = p->plan;
-    size_t first = 0;
-    while (first + plan->steps.data[first].together <= step)
-        first += plan->steps.data[first].together;
-    for (size_t i = first; i < plan->steps.len; i++)
-        for (uint32_t s = 0; i != step && s < plan->steps.data[i].nslots; s++)
-            if (plan->slots.data[plan->steps.data[i].slot + s].id == param)
-                return true;
-    return false;
+    const uint32_t *last = &u->readers[2 * (size_t)bound];
+    return (last[0] == step + 1 ? last[1] : last[0]) > u->group[step];
 }
 
 /* After the first step that writes a param nothing may fail. Effects whose order allows it (the
  * fusing passes have said so) are placed in their param's memory. */
-void wg__planner_effects(wg__planner *p)
+bool wg__planner_effects(wg__planner *p)
 {
+    uses u;
+    if (!p->task->neffects)
+        return true;
+    if (!uses_make(p, &u))
+        return false;
     const wg__task *t = p->task;
     wg__vm_plan *plan = p->plan;
     size_t safe = plan->steps.len;
@@ -55,8 +85,8 @@ void wg__planner_effects(wg__planner *p)
         bool good = t->in_place[e] && step != WG__NO_CLUSTER && step >= safe &&
                     wg__base_of(&p->clusters, value) == value && p->clusters.stored[value] &&
                     plan->steps.data[step].kind != WG__KERNEL &&
-                    plan->steps.data[step].kind != WG__SCALARS && times_root(p, value) == 1 &&
-                    times_root(p, param) == 0 && !read_beside(p, param, step);
+                    plan->steps.data[step].kind != WG__SCALARS && u.roots[value] == 1 &&
+                    u.roots[param] == 0 && !read_beside(&u, t->param_bound[e], step);
         t->in_place[e] = good;
         if (!good)
             continue;
@@ -66,6 +96,8 @@ void wg__planner_effects(wg__planner *p)
     for (size_t i = plan->steps.len; i-- > 0;) /* the first of those side by side tells for all */
         for (uint32_t k = 1; k < plan->steps.data[i].together; k++)
             plan->steps.data[i].commits |= plan->steps.data[i + k].commits;
+    wg__free(p->ctx, u.memory);
+    return true;
 }
 
 /* ---- memory -------------------------------------------------------------------------------------------- */
@@ -88,8 +120,10 @@ static bool reads_in_order(const wg__planner *p, uint32_t id, uint32_t value, in
     const uint32_t *in = wg__operands(c->tape, wg__node_at(c->tape, id));
     for (size_t k = 0; k < wg__reads(c, id); k++) {
         wg__layout room;
-        if (wg__read_base(c, id, k) != value)
+        if (wg__holder_of(c, wg__read_base(c, id, k)) != value)
             continue;
+        if (wg__read_base(c, id, k) != value)
+            return false;
         const wg__layout *at = wg__read_layout(c, id, k, &room);
         if ((c->role[id] != WG__MAP && c->role[id] != WG__FOLD) || at->s.offset != 0 ||
             count_of(p, in[k]) != count || !wg__layout_dense(wg__type_at(c->tape, in[k]), &at->s))
@@ -105,14 +139,15 @@ static uint32_t taken_over(const wg__planner *p, const wg__vm_step *step, uint32
     const wg__vm_plan *plan = p->plan;
     const wg__clusters *c = &p->clusters;
     const size_t index = (size_t)(step - plan->steps.data);
-    const int64_t count = wg_shape_count(c->list.data[index].space);
+    const uint32_t cluster = c->of[step->node];
+    const int64_t count = wg_shape_count(c->list.data[cluster].space);
     if (step->kind != WG__LOOP || c->role[id] != WG__MAP || count_of(p, id) != count)
         return WG__NONE;
     for (uint32_t s = step->slot; s < step->slot + step->nslots; s++) {
         uint32_t value = plan->slots.data[s].id;
         bool good = value != WG__NONE && p->last[value] == index &&
                     p->place[value].where == WG__FRAME && count_of(p, value) == count &&
-                    c->of[value] != index && bytes_of(p, value) == bytes_of(p, id);
+                    c->of[value] != cluster && bytes_of(p, value) == bytes_of(p, id);
         for (uint32_t i = 0; i < step->nmembers && good; i++)
             good = reads_in_order(p, c->members.data[step->member + i], value, count);
         if (good)
@@ -121,10 +156,24 @@ static uint32_t taken_over(const wg__planner *p, const wg__vm_step *step, uint32
     return WG__NONE;
 }
 
-/* alone: no other step runs beside it. */
+/* The root of a body that a step writes as this value; NULL: there is none. */
+static wg__vm_root *written_root(const wg__planner *p, uint32_t id)
+{
+    const wg__place *at = &p->place[id];
+    return at->where == WG__BOUND && at->at >= p->plan->nbound
+               ? &p->plan->roots[at->at - p->plan->nbound]
+               : NULL;
+}
+
+/* alone: no other step runs beside it. What is part of a JOIN gets memory for all of it. */
 static void place_value(wg__planner *p, const wg__vm_step *step, bool alone, uint32_t id)
 {
-    if (!p->clusters.stored[id] || p->place[id].where != WG__NOWHERE)
+    const bool stored = p->clusters.stored[id];
+    id = wg__holder_of(&p->clusters, id);
+    wg__vm_root *root = written_root(p, id);
+    if (root && root->spare == SIZE_MAX)
+        root->spare = wg__arena_take(&p->arena, bytes_of(p, id));
+    if (!stored || p->place[id].where != WG__NOWHERE)
         return;
     uint32_t from = alone ? taken_over(p, step, id) : WG__NONE;
     if (from == WG__NONE) {
@@ -178,10 +227,14 @@ static bool release(wg__planner *p, const wg__vm_step *step, size_t when)
     bool good = true;
     for (uint32_t s = step->slot; s < step->slot + step->nslots; s++) {
         uint32_t id = p->plan->slots.data[s].id;
-        if (id == WG__NONE || p->last[id] != when || p->place[id].where != WG__FRAME)
+        if (id == WG__NONE || p->last[id] != when)
+            continue;
+        const wg__vm_root *root = written_root(p, id);
+        if (!root && p->place[id].where != WG__FRAME)
             continue;
         p->last[id] = WG__FOREVER;
-        good = good && wg__arena_give(&p->arena, p->place[id].at, bytes_of(p, id));
+        good = good &&
+               wg__arena_give(&p->arena, root ? root->spare : p->place[id].at, bytes_of(p, id));
     }
     return good;
 }
@@ -212,9 +265,63 @@ static void extend_lives(wg__planner *p)
     }
 }
 
+/* A value that is computed again lies elsewhere then. */
+static void settle_slots(wg__planner *p, const wg__vm_step *step)
+{
+    for (uint32_t s = step->slot; s < step->slot + step->nslots; s++) {
+        wg__vm_slot *slot = &p->plan->slots.data[s];
+        if (slot->id != WG__NONE)
+            slot->place = p->place[slot->id];
+    }
+}
+
+/* Values leave memory: their place is free, unless last[id] says that it was taken over. */
+static bool forget(wg__planner *p, const uint32_t *ids, size_t n, uint32_t unless)
+{
+    bool good = true;
+    for (size_t i = 0; i < n && good; i++) {
+        wg__place *at = &p->place[ids[i]];
+        if (p->last[ids[i]] != unless)
+            good = wg__arena_give(&p->arena, at->at, bytes_of(p, ids[i]));
+        *at = (wg__place){WG__NOWHERE, 0};
+        p->last[ids[i]] = WG__FOREVER;
+    }
+    return good;
+}
+
+/* The steps in an order of remat.c, which says what leaves memory when. */
+static bool place_order(wg__planner *p)
+{
+    wg__vm_plan *plan = p->plan;
+    const wg__remat *r = &p->remat;
+    size_t evicted = 0, dead = 0;
+    for (size_t i = 0; i < plan->steps.len; i += plan->steps.data[i].together) {
+        const size_t end = i + plan->steps.data[i].together;
+        const wg__remat_entry *e = &r->order.data[end - 1];
+        if (!forget(p, r->evicted.data + evicted, e->evicted - evicted, 0))
+            return false;
+        for (size_t k = dead; k < e->dead; k++) /* may be taken over by the step */
+            p->last[r->dead.data[k]] = (uint32_t)i;
+        for (size_t k = i; k < end; k++)
+            place_step(p, &plan->steps.data[k], end - i == 1);
+        for (size_t k = i; k < end; k++) {
+            settle_slots(p, &plan->steps.data[k]);
+            if (!release_work(p, &plan->steps.data[k]))
+                return false;
+        }
+        if (!forget(p, r->dead.data + dead, e->dead - dead, WG__FOREVER))
+            return false;
+        evicted = e->evicted;
+        dead = e->dead;
+    }
+    return true;
+}
+
 static bool place_steps(wg__planner *p)
 {
     wg__vm_plan *plan = p->plan;
+    if (p->remat.order.len)
+        return place_order(p);
     for (size_t i = 0; i < plan->steps.len; i += plan->steps.data[i].together) {
         size_t end = i + plan->steps.data[i].together;
         for (size_t k = i; k < end; k++)
@@ -229,45 +336,87 @@ static bool place_steps(wg__planner *p)
     return true;
 }
 
+/* Slots get their places; those that are bound are sorted by what they are bound to. */
 static bool resolve_slots(wg__planner *p)
 {
     wg__vm_plan *plan = p->plan;
+    uint32_t *end = plan->pointed_end, sum = 0;
     for (size_t i = 0; i < plan->slots.len; i++) {
         wg__vm_slot *slot = &plan->slots.data[i];
         if (slot->id == WG__NONE)
             continue;
-        slot->place = p->place[slot->id];
-        if (slot->place.where == WG__BOUND &&
-            !wg__vec_push(p->ctx, &plan->bound_slots, (uint32_t)i))
-            return false;
+        if (!p->remat.order.len)
+            slot->place = p->place[slot->id];
+        if (slot->place.where == WG__BOUND)
+            end[slot->place.at]++;
+    }
+    for (size_t i = 0; i < plan->nbinds; i++) {
+        const uint32_t count = end[i];
+        end[i] = sum; /* where they start, until they are there */
+        sum += count;
+    }
+    if (!(plan->pointed = wg__calloc(p->ctx, sum, sizeof *plan->pointed)))
+        return false;
+    for (size_t i = 0; i < plan->slots.len; i++) {
+        const wg__vm_slot *slot = &plan->slots.data[i];
+        if (slot->place.where == WG__BOUND)
+            plan->pointed[end[slot->place.at]++] = (wg__vm_pointed){(uint32_t)i, slot->offset};
     }
     return true;
 }
 
-/* Roots lie densely in the frame, or in the param they were assigned to; what no step computes is
- * copied there at the end. */
+/* ---- roots --------------------------------------------------------------------------------------- */
+
+static size_t offset_of(const wg__planner *p, const wg__layout *layout, uint32_t id)
+{
+    return (size_t)layout->s.offset * wg_dtype_size(wg__type_at(p->task->tape, id)->dtype);
+}
+
+/* Whether a step writes all of root `id` of a body, and nothing else, as the value `base`. */
+static bool is_written(const wg__planner *p, uint32_t id, uint32_t base, size_t offset)
+{
+    const uint32_t step = p->clusters.of[wg__head(p->task->tape, base)];
+    return p->task->body && step != WG__NO_CLUSTER && !offset && p->clusters.stored[base] &&
+           p->clusters.list.data[step].kind != WG__SCALARS && bytes_of(p, id) == bytes_of(p, base);
+}
+
+void wg__planner_roots(wg__planner *p)
+{
+    wg__vm_plan *plan = p->plan;
+    for (size_t i = 0; i < plan->nroots; i++) {
+        const uint32_t id = p->task->roots[i];
+        wg__layout room;
+        const wg__layout *layout = wg__layout_of(&p->clusters, id, &room);
+        const size_t offset = offset_of(p, layout, id);
+        plan->roots[i] =
+            (wg__vm_root){.id = id, .offset = offset, .bytes = bytes_of(p, id), .spare = SIZE_MAX};
+        if (is_written(p, id, layout->base, offset) && p->place[layout->base].where == WG__NOWHERE)
+            p->place[layout->base] = (wg__place){WG__BOUND, plan->nbound + i};
+        else
+            p->last[layout->base] = WG__FOREVER;
+    }
+}
+
+/* Of the main plan, roots lie densely in the frame, or in the param they were assigned to; what no
+ * step computes is copied there at the end. Of a body, what no step writes where it is wanted is. */
 static void place_roots(wg__planner *p)
 {
     wg__vm_plan *plan = p->plan;
-    const wg__task *t = p->task;
     for (size_t i = 0; i < plan->nroots; i++) {
-        wg__layout room;
-        const wg__layout *layout = wg__layout_of(&p->clusters, t->roots[i], &room);
-        const wg_type *type = wg__type_at(t->tape, t->roots[i]);
-        wg__place at = p->place[layout->base];
-        at.at += at.where == WG__BOUND || at.where == WG__CONST
-                     ? 0
-                     : (size_t)layout->s.offset * wg_dtype_size(type->dtype);
-        plan->roots[i] = at;
-        bool computed = p->clusters.of[wg__head(t->tape, layout->base)] != WG__NO_CLUSTER;
-        if (computed)
+        wg__vm_root *root = &plan->roots[i];
+        const uint32_t base = wg__base_of(&p->clusters, root->id);
+        const wg__place at = p->place[base];
+        const bool computed = p->clusters.of[wg__head(p->task->tape, base)] != WG__NO_CLUSTER;
+        if (p->task->body)
+            root->at = (wg__place){WG__BOUND, plan->nbound + i};
+        else if (computed)
+            root->at = (wg__place){at.where, at.at + root->offset};
+        else
+            root->at = (wg__place){WG__FRAME, wg__arena_append(&p->arena, root->bytes)};
+        if (p->task->body ? root->spare != SIZE_MAX : computed)
             continue;
-        plan->settle[i] = at;
-        plan->settle_offset[i] = at.where == WG__BOUND || at.where == WG__CONST
-                                     ? (size_t)layout->s.offset * wg_dtype_size(type->dtype)
-                                     : 0;
-        plan->settle_bytes[i] = wg__type_bytes(type);
-        plan->roots[i] = (wg__place){WG__FRAME, wg__arena_append(&p->arena, plan->settle_bytes[i])};
+        root->from = at;
+        plan->nsettled++;
     }
 }
 
@@ -275,7 +424,7 @@ static void lay_out_tables(wg__planner *p)
 {
     wg__vm_plan *plan = p->plan;
     wg__arena_append(&p->arena, sizeof(wg__vm_frame));
-    plan->bound_at = wg__arena_append(&p->arena, plan->nbound * sizeof(void *));
+    plan->bound_at = wg__arena_append(&p->arena, plan->nbinds * sizeof(void *));
     plan->slots_at = wg__arena_append(&p->arena, plan->slots.len * sizeof(char *));
     plan->views_at = wg__arena_append(&p->arena, p->nviews * sizeof(wg_view));
     plan->faults_at = wg__arena_append(&p->arena, plan->threads * sizeof(wg__vm_fault));
@@ -287,6 +436,9 @@ bool wg__planner_places(wg__planner *p)
 {
     wg__vm_plan *plan = p->plan;
     p->arena.ctx = p->ctx;
+    p->arena.tight = p->maker->target > 0;
+    if (p->maker->target && !p->task->body && !wg__planner_remat(p, p->maker->target, &p->remat))
+        return false;
     lay_out_tables(p);
     extend_lives(p);
     if (!place_steps(p) || !resolve_slots(p))

@@ -10,9 +10,9 @@ wg_status wg__planner_no_memory(wg__planner *p)
 
 /* ---- bodies ------------------------------------------------------------------------------------------ */
 
-static const wg__vm_plan *find_plan(const wg__maker *m, const wg__fn *fn)
+static const wg__vm_plan *find_plan(const wg__maker *m, const wg__planned *body)
 {
-    uint32_t id = wg__pool_find(&m->bodies, &fn, sizeof fn);
+    uint32_t id = wg__pool_find(&m->bodies, body, sizeof *body);
     return id ? m->vm->plans.data[id - 1] : NULL;
 }
 
@@ -20,42 +20,74 @@ static wg_status make(wg__maker *m, const wg__task *t);
 
 /* The plan of a body, made once however many nodes run it. Its bound values are the formal inputs,
  * then the captures. */
-static wg_status plan_body(wg__planner *p, const wg__fn *fn)
+static wg_status plan_body(wg__planner *p, const wg__planned *what)
 {
+    const wg__fn *fn = what->fn;
     const wg_tape *body = fn->body;
-    if (find_plan(p->maker, fn))
+    if (find_plan(p->maker, what))
         return WG_OK;
     wg__task t = {.tape = body,
                   .bound = body->inputs.data,
                   .nbound = body->inputs.len,
                   .roots = fn->outs,
-                  .nroots = fn->nouts};
+                  .nroots = fn->nouts,
+                  .body = true,
+                  .alone = what->alone};
     wg_status status = make(p->maker, &t);
-    if (status == WG_OK && !wg__pool_intern(&p->maker->bodies, &fn, sizeof fn))
+    if (status == WG_OK && !wg__pool_intern(&p->maker->bodies, what, sizeof *what))
         status = wg__planner_no_memory(p);
     return status;
+}
+
+/* Sums of sizes; SIZE_MAX: too large. */
+static size_t plus(size_t a, size_t b)
+{
+    size_t aligned = b > SIZE_MAX - 63 ? SIZE_MAX : (b + 63) & ~(size_t)63;
+    return a > SIZE_MAX - aligned ? SIZE_MAX : a + aligned;
+}
+
+/* A lane: a flag per body, their frames, and the frame that the lane's thread shows its kernel. */
+static void lay_out_lanes(wg__planner *p, wg__vm_bodies *b, size_t lanes)
+{
+    size_t bytes = plus(0, b->count);
+    for (uint32_t i = 0; i < b->count; i++) {
+        wg__vm_sub *sub = &p->plan->subs.data[b->first + i];
+        sub->at = bytes;
+        bytes = plus(bytes, sub->plan->bytes);
+    }
+    b->lanes = lanes;
+    b->head_at = bytes;
+    b->lane_bytes = lanes > 1 ? plus(bytes, sizeof(wg__vm_frame)) : bytes;
+    if (!wg__mul_size(b->lane_bytes, lanes, &bytes))
+        bytes = SIZE_MAX;
+    if (bytes > p->body_bytes)
+        p->body_bytes = bytes;
 }
 
 wg_status wg__planner_bodies(wg__planner *p, wg__vm_step *step)
 {
     wg__vm_plan *plan = p->plan;
-    uint32_t node = step->node;
-    wg_attrs a = wg__attrs_of(p->task->tape, node);
-    step->u.kernel.sub = (uint32_t)plan->subs.len;
-    for (uint32_t i = 0; a.slots && i < a.op->sig.nattrs; i++) {
-        if (a.slots[i].kind != WG_ATTR_FN)
-            continue;
-        const wg__fn *fn = p->task->tape->fns.data[a.slots[i].v.i - 1].fn;
-        wg_status status = plan_body(p, fn);
+    const wg_tape *t = p->task->tape;
+    const wg_attrs a = wg__attrs_of(t, step->node);
+    /* One item alone had better use the threads within. Lanes are memory: none where it is short. */
+    const bool roomy = !p->maker->target || p->maker->target == SIZE_MAX;
+    const bool spreads = (a.op->def.flags & WG_OP_SPREAD) && roomy && plan->threads > 1 &&
+                         wg__node_runs(t, step->node) != 1;
+    wg__vm_bodies *b = &step->u.kernel.bodies;
+    const wg__fn *fn;
+    *b = (wg__vm_bodies){.first = (uint32_t)plan->subs.len};
+    for (; (fn = wg__node_fn_at(t, step->node, b->count)); b->count++) {
+        const wg__planned what = {fn, p->task->alone || spreads};
+        wg_status status = plan_body(p, &what);
         if (status)
             return status;
-        wg__vm_sub sub = {find_plan(p->maker, fn), node, i};
+        wg__vm_sub sub = {find_plan(p->maker, &what), 0};
         if (!wg__vec_push(p->ctx, &plan->subs, sub))
             return wg__planner_no_memory(p);
         plan->products |= sub.plan->products;
-        if (sub.plan->bytes > p->body_bytes)
-            p->body_bytes = sub.plan->bytes;
     }
+    const bool pays = spreads && wg__vm_kernel_cost(plan, step) >= WG__VM_GRAIN;
+    lay_out_lanes(p, b, pays ? plan->threads : 1);
     return WG_OK;
 }
 
@@ -82,12 +114,10 @@ static wg_status plan_all(wg__planner *p)
     if (!p->place || !p->last || !p->slot_of || !p->slot_step || !p->member_at || !plan->members ||
         !wg__place_sources(t->tape, t->bound, t->nbound, p->place, &plan->literals))
         return wg__planner_no_memory(p);
-    for (size_t i = 0; i < t->nroots; i++)
-        p->last[wg__base_of(&p->clusters, t->roots[i])] = WG__FOREVER;
+    wg__planner_roots(p);
     if ((status = wg__planner_steps(p)))
         return status;
-    wg__planner_effects(p);
-    if (!wg__planner_places(p))
+    if (!wg__planner_effects(p) || !wg__planner_places(p))
         return wg__planner_no_memory(p);
     if (plan->bytes == SIZE_MAX)
         return wg__fail(p->maker->error, WG_NO_MEMORY, "the values exceed the address space");
@@ -96,12 +126,16 @@ static wg_status plan_all(wg__planner *p)
 
 static void step_free(wg_ctx *ctx, wg__vm_step *step)
 {
+    if (step->again)
+        return;
     if (step->kind == WG__LOOP)
         wg__loop_free(ctx, step->u.loop);
     if (step->kind == WG__PRODUCT)
         wg__product_free(ctx, step->u.product);
     if (step->kind == WG__SCALARS)
         wg__scalars_free(ctx, step->u.scalars);
+    if (step->kind == WG__CONCAT)
+        wg__join_free(ctx, step->u.join);
 }
 
 void wg__vm_plan_free(wg__vm_plan *plan)
@@ -114,13 +148,10 @@ void wg__vm_plan_free(wg__vm_plan *plan)
     wg__vec_free(ctx, &plan->steps);
     wg__vec_free(ctx, &plan->slots);
     wg__vec_free(ctx, &plan->subs);
-    wg__vec_free(ctx, &plan->bound_slots);
+    wg__free(ctx, plan->pointed);
+    wg__free(ctx, plan->pointed_end);
     wg__free(ctx, plan->members);
-    wg__free(ctx, plan->root_ids);
     wg__free(ctx, plan->roots);
-    wg__free(ctx, plan->settle);
-    wg__free(ctx, plan->settle_offset);
-    wg__free(ctx, plan->settle_bytes);
     wg__free(ctx, plan->literals);
     wg__free(ctx, plan);
 }
@@ -135,14 +166,12 @@ static wg__vm_plan *plan_new(const wg__maker *m, const wg__task *t)
                           .tape = t->tape,
                           .nbound = t->nbound,
                           .nroots = t->nroots,
+                          .nbinds = t->nbound + (t->body ? t->nroots : 0),
                           .team = m->team,
-                          .threads = wg__team_size(m->team)};
-    plan->root_ids = wg__memdup(ctx, t->roots, t->nroots * sizeof *t->roots);
+                          .threads = t->alone ? 1 : wg__team_size(m->team)};
     plan->roots = wg__calloc(ctx, t->nroots, sizeof *plan->roots);
-    plan->settle = wg__calloc(ctx, t->nroots, sizeof *plan->settle);
-    plan->settle_offset = wg__calloc(ctx, t->nroots, sizeof *plan->settle_offset);
-    plan->settle_bytes = wg__calloc(ctx, t->nroots, sizeof *plan->settle_bytes);
-    if (plan->root_ids && plan->roots && plan->settle && plan->settle_offset && plan->settle_bytes)
+    plan->pointed_end = wg__calloc(ctx, plan->nbinds, sizeof *plan->pointed_end);
+    if (plan->roots && plan->pointed_end)
         return plan;
     wg__vm_plan_free(plan);
     return NULL;
@@ -159,8 +188,10 @@ static wg_status make(wg__maker *m, const wg__task *t)
     p->task = t;
     p->plan = plan_new(m, t);
     wg_status status = p->plan ? plan_all(p) : wg__planner_no_memory(p);
-    if (status == WG_OK)
+    if (status == WG_OK) {
         p->plan->flops = wg__vm_plan_flops(p->plan);
+        p->plan->cost = wg__vm_plan_cost(p->plan);
+    }
     if (status == WG_OK && !wg__vec_push(ctx, &m->vm->plans, p->plan))
         status = wg__planner_no_memory(p);
     if (status)
@@ -171,7 +202,9 @@ static wg_status make(wg__maker *m, const wg__task *t)
     wg__free(ctx, p->slot_of);
     wg__free(ctx, p->slot_step);
     wg__free(ctx, p->member_at);
-    wg__vec_free(ctx, &p->arena.blocks);
+    p->arena.ctx = ctx;
+    wg__arena_clear(&p->arena);
+    wg__remat_free(ctx, &p->remat);
     wg__free(ctx, p);
     return status;
 }
@@ -179,7 +212,8 @@ static wg_status make(wg__maker *m, const wg__task *t)
 wg_status wg__vm_plan_make(wg__vm_plans *vm, wg__code *code, wg__error *error)
 {
     wg_ctx *ctx = code->ctx;
-    wg__maker m = {.vm = vm, .error = error, .isa = wg__isa_best(), .team = vm->team};
+    wg__maker m = {
+        .vm = vm, .error = error, .isa = wg__isa_best(), .team = vm->team, .target = code->target};
     wg__task t = {.tape = code->tape, .neffects = code->neffects};
     uint32_t *params = wg__calloc(ctx, 2 * t.neffects, sizeof *params);
     code->in_place = wg__calloc(ctx, t.neffects, sizeof *code->in_place);
@@ -202,6 +236,10 @@ wg_status wg__vm_plan_make(wg__vm_plans *vm, wg__code *code, wg__error *error)
         params[e] = code->bound[params[t.neffects + e]];
     }
     status = make(&m, &t);
+    if (!status) {
+        code->live = wg__vm_main(vm)->live;
+        code->again = wg__vm_main(vm)->again;
+    }
 done:
     wg__pool_free(&m.bodies);
     wg__free(ctx, params);

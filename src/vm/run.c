@@ -4,9 +4,6 @@
 #include "tape/nest.h"
 #include "vm/vm.h"
 
-/* Work that pays for waking other threads, in nanoseconds on one. */
-#define GRAIN 6000.0
-
 /* ---- frames --------------------------------------------------------------------------------------- */
 
 static char *at_place(const wg__vm_frame *f, wg__place p)
@@ -32,33 +29,54 @@ static char *at_slot(const wg__vm_frame *f, const wg__vm_slot *slot)
     return base ? base + slot->offset : NULL;
 }
 
-wg__vm_frame *wg__vm_frame_make(const wg__vm_plan *plan, wg_session *session, void *memory)
+wg__vm_frame *wg__vm_frame_make(const wg__vm_plan *plan, wg_session *session, void *memory,
+                                const wg__vm_frame *caller)
 {
     wg__vm_frame *f = memory;
     char *base = memory;
-    *f = (wg__vm_frame){.running = {&wg__vm, session, plan->tape, 0},
+    *f = (wg__vm_frame){.running = {.executor = &wg__vm,
+                                    .session = session,
+                                    .tape = plan->tape,
+                                    .quiet = caller && caller->running.quiet},
                         .plan = plan,
+                        .polls = caller ? caller->polls : session->ctx->hooks.cancel != NULL,
+                        .stop = caller ? caller->stop : NULL,
                         .bound = (const void **)(void *)(base + plan->bound_at),
                         .slots = (char **)(void *)(base + plan->slots_at),
                         .views = (wg_view *)(void *)(base + plan->views_at),
                         .faults = (wg__vm_fault *)(void *)(base + plan->faults_at),
-                        .literals =
-                            memory == session->frame ? session->program->literals : plan->literals};
+                        .literals = caller ? plan->literals : session->program->literals};
+    for (size_t i = 0; i < plan->nbinds; i++)
+        f->bound[i] = NULL;
     for (size_t i = 0; i < plan->slots.len; i++)
-        if (plan->slots.data[i].place.where != WG__BOUND)
-            f->slots[i] = at_slot(f, &plan->slots.data[i]);
+        f->slots[i] = at_slot(f, &plan->slots.data[i]);
     for (size_t i = 0; i < plan->threads; i++)
         f->faults[i].set = false;
     return f;
 }
 
-static void point_bound(wg__vm_frame *f)
+static inline void point(wg__vm_frame *f, size_t bound)
 {
     const wg__vm_plan *plan = f->plan;
-    for (size_t i = 0; i < plan->bound_slots.len; i++) {
-        uint32_t slot = plan->bound_slots.data[i];
-        f->slots[slot] = at_slot(f, &plan->slots.data[slot]);
+    char *base = (char *)f->bound[bound];
+    for (uint32_t i = bound ? plan->pointed_end[bound - 1] : 0; i < plan->pointed_end[bound]; i++) {
+        const wg__vm_pointed *p = &plan->pointed[i];
+        f->slots[p->slot] = base ? base + p->offset : NULL;
     }
+}
+
+void wg__vm_point_all(wg__vm_frame *f)
+{
+    for (size_t i = 0; i < f->plan->nbinds; i++)
+        point(f, i);
+}
+
+void wg__vm_point(wg__vm_frame *f, size_t bound, const void *data)
+{
+    if (f->bound[bound] == data)
+        return;
+    f->bound[bound] = data;
+    point(f, bound);
 }
 
 /* ---- loops and products: items for the team ---------------------------------------------------------- */
@@ -93,6 +111,10 @@ static bool run_tile(const sweep *s, const wg__vm_step *step, size_t tile, size_
         wg__loop_run run = {slots, scratch, partials, fault};
         return wg__loop_tile(step->u.loop, &run, tile);
     }
+    if (step->kind == WG__CONCAT) {
+        wg__join_tile(step->u.join, slots, tile);
+        return true;
+    }
     wg__product_run run = {slots,    step->nslots, scratch, (char *)f + step->shared_at,
                            partials, fault};
     return wg__product_tile(step->u.product, &run, tile);
@@ -106,8 +128,10 @@ static void tile_job(void *arg, size_t item, size_t thread)
     size_t tile = item;
     while (tile >= step->tiles)
         tile -= step++->tiles;
-    if (!run_tile(s, step, tile, thread, &fault))
-        keep_fault(&s->f->faults[thread], item, &fault);
+    if (run_tile(s, step, tile, thread, &fault))
+        return;
+    keep_fault(&s->f->faults[thread], item, &fault);
+    atomic_store_explicit(&s->f->faulty, true, memory_order_relaxed);
 }
 
 static void pack_job(void *arg, size_t item, size_t thread)
@@ -125,7 +149,7 @@ static void pack_job(void *arg, size_t item, size_t thread)
 /* All items, by the team when the work pays for it. */
 static void spread(const sweep *s, size_t items, double cost, wg__job job)
 {
-    if (items > 1 && cost >= GRAIN && s->f->plan->threads > 1) {
+    if (items > 1 && cost >= WG__VM_GRAIN && s->f->plan->threads > 1) {
         wg__team_run(s->f->plan->team, items, job, (void *)s);
         return;
     }
@@ -154,14 +178,15 @@ static wg_status tell_fault(wg__vm_frame *f, const wg__loop_fault *fault)
 static wg_status tell_faults(wg__vm_frame *f)
 {
     const wg__vm_fault *worst = NULL;
+    if (!atomic_load_explicit(&f->faulty, memory_order_relaxed))
+        return WG_OK;
     for (size_t i = 0; i < f->plan->threads; i++)
         if (f->faults[i].set && (!worst || f->faults[i].item < worst->item))
             worst = &f->faults[i];
-    if (!worst)
-        return WG_OK;
     wg_status status = tell_fault(f, &worst->fault);
     for (size_t i = 0; i < f->plan->threads; i++)
         f->faults[i].set = false;
+    atomic_store_explicit(&f->faulty, false, memory_order_relaxed);
     return status;
 }
 
@@ -174,13 +199,34 @@ static void finish(wg__vm_frame *f, const wg__vm_step *step)
         wg__loop_finish(step->u.loop, &run);
         return;
     }
+    if (step->kind == WG__CONCAT)
+        return;
     wg__product_run run = {slots,    step->nslots, scratch, (char *)f + step->shared_at,
                            partials, NULL};
     wg__product_finish(step->u.product, &run);
 }
 
+/* One tile of one step, as most are in bodies. */
+static wg_status run_single(wg__vm_frame *f, const wg__vm_step *step)
+{
+    const sweep s = {f, step, 1};
+    wg__loop_fault fault;
+    if (!run_tile(&s, step, 0, 0, &fault))
+        return tell_fault(f, &fault);
+    finish(f, step);
+    return WG_OK;
+}
+
+static bool is_single(const wg__vm_step *step)
+{
+    return step->tiles == 1 && step->together == 1 &&
+           (step->kind != WG__PRODUCT || !wg__product_packs(step->u.product));
+}
+
 static wg_status run_sweep(wg__vm_frame *f, const wg__vm_step *step)
 {
+    if (is_single(step))
+        return run_single(f, step);
     sweep s = {f, step, step->together};
     size_t items = 0;
     double cost = 0;
@@ -218,6 +264,7 @@ static wg_status run_kernel(wg__vm_frame *f, const wg__vm_step *step)
     for (uint16_t k = 0; k < n->nout; k++)
         views[n->nin + k] = (wg_view){slots[n->nin + k], wg__type_at(t, step->node + k)};
     wg_attrs attrs = wg__attrs_of(t, step->node);
+    wg__vm_enter_bodies(f, step);
     wg_kernel_call c = {n->nin,
                         n->nout,
                         views,
@@ -237,27 +284,46 @@ static wg_status run_kernel(wg__vm_frame *f, const wg__vm_step *step)
 /* ---- frames at work -------------------------------------------------------------------------------------- */
 
 static wg_status (*const run_kind[])(wg__vm_frame *, const wg__vm_step *) = {
-    [WG__KERNEL] = run_kernel,
-    [WG__LOOP] = run_sweep,
-    [WG__PRODUCT] = run_sweep,
-    [WG__SCALARS] = run_scalars,
+    [WG__KERNEL] = run_kernel,   [WG__LOOP] = run_sweep,   [WG__PRODUCT] = run_sweep,
+    [WG__SCALARS] = run_scalars, [WG__CONCAT] = run_sweep,
 };
 
-/* Roots that no step computes are copied into the frame: binding anew and commits leave them. */
+/* Roots that no step writes where they belong are copied there: binding anew and commits leave them. A
+ * body's caller may not want all of them. */
 static void settle_roots(wg__vm_frame *f)
 {
-    const wg__vm_plan *plan = f->plan;
-    for (size_t i = 0; i < plan->nroots; i++)
-        if (plan->settle[i].where != WG__NOWHERE && plan->settle_bytes[i])
-            memcpy((char *)f + plan->roots[i].at,
-                   at_place(f, plan->settle[i]) + plan->settle_offset[i], plan->settle_bytes[i]);
+    const wg__vm_root *r = f->plan->roots;
+    for (size_t left = f->plan->nsettled; left; r++) {
+        if (r->from.where == WG__NOWHERE)
+            continue;
+        left--;
+        char *to = at_place(f, r->at);
+        if (to && r->bytes == 8)
+            memcpy(to, at_place(f, r->from) + r->offset, 8);
+        else if (to && r->bytes)
+            memcpy(to, at_place(f, r->from) + r->offset, r->bytes);
+    }
+}
+
+/* Of several threads one asks the user, and tells the others. */
+static wg_status cancelled(const wg__vm_frame *f)
+{
+    wg_session *session = f->running.session;
+    if (f->stop && atomic_load_explicit(f->stop, memory_order_relaxed))
+        return WG_CANCELLED;
+    if (!f->polls || !wg__cancelled(session->ctx))
+        return WG_OK;
+    if (!f->stop)
+        return wg__tell_cancelled(session);
+    atomic_store_explicit(f->stop, true, memory_order_relaxed);
+    return WG_CANCELLED;
 }
 
 static wg_status run_step(wg__vm_frame *f, const wg__vm_step *step)
 {
     f->step = step;
     f->running.node = step->node;
-    wg_status status = f->committing ? WG_OK : wg__run_cancelled(f->running.session);
+    wg_status status = f->committing ? WG_OK : cancelled(f);
     f->committing |= step->commits;
     return status ? status : run_kind[step->kind](f, step);
 }
@@ -278,9 +344,11 @@ wg_status wg__vm_run(wg__vm_frame *f)
 {
     const wg__vm_plan *plan = f->plan;
     wg_session *session = f->running.session;
-    wg_status status = WG_OK;
+    /* A loop whose body has no steps can be stopped too. */
+    wg_status status = plan->steps.len ? WG_OK : cancelled(f);
+    if (status)
+        return status;
     f->committing = false;
-    point_bound(f);
     if (session->profile && (void *)f == session->frame) {
         status = run_timed(f, session->profile);
     } else {

@@ -81,6 +81,15 @@ static wg_status scratch_of_kernel(wg__planner *p, wg__vm_step *step)
     return WG_OK;
 }
 
+/* Where value `id`, dense by its layout, begins in memory, in bytes. */
+static size_t offset_of(const wg__planner *p, uint32_t id, const wg__layout *l)
+{
+    const wg_type *type = wg__type_at(p->task->tape, id);
+    wg_strides s = l->s;
+    wg__in_memory(&p->clusters, l->base, &type->shape, &s);
+    return (size_t)s.offset * wg_dtype_size(type->dtype);
+}
+
 /* Slots of a KERNEL step: all operands, then all outputs, one each. */
 static wg_status compile_kernel(wg__planner *p, wg__vm_step *step)
 {
@@ -94,13 +103,18 @@ static wg_status compile_kernel(wg__planner *p, wg__vm_step *step)
     for (uint16_t k = 0; k < n->nin; k++) {
         wg__layout room;
         const wg__layout *of = wg__layout_of(&p->clusters, in[k], &room);
-        size_t offset = (size_t)of->s.offset * wg_dtype_size(wg__type_at(t, in[k])->dtype);
-        if (add_slot(p, of->base, offset) == UINT32_MAX)
+        if (add_slot(p, wg__holder_of(&p->clusters, of->base), offset_of(p, in[k], of)) ==
+            UINT32_MAX)
             return wg__planner_no_memory(p);
     }
     for (uint16_t k = 0; k < n->nout; k++) {
         uint32_t out = step->node + k;
-        if (add_slot(p, p->clusters.stored[out] ? out : WG__NONE, 0) == UINT32_MAX)
+        const wg__layout own = {out, {0, {0}}};
+        bool stored = p->clusters.stored[out];
+        uint32_t slot = stored
+                            ? add_slot(p, wg__holder_of(&p->clusters, out), offset_of(p, out, &own))
+                            : add_slot(p, WG__NONE, 0);
+        if (slot == UINT32_MAX)
             return wg__planner_no_memory(p);
     }
     if ((size_t)n->nin + n->nout > p->nviews)
@@ -160,11 +174,20 @@ static wg_status compile_scalars(wg__planner *p, wg__vm_step *step)
     return WG_OK;
 }
 
+static wg_status compile_join(wg__planner *p, wg__vm_step *step)
+{
+    wg__slots slots = {slot_of, p};
+    step->u.join = wg__compile_join(&p->clusters, p->step, slots);
+    if (!step->u.join)
+        return wg__planner_no_memory(p);
+    step->tiles = wg__join_tiles(step->u.join);
+    step->cost = wg__join_cost(step->u.join);
+    return WG_OK;
+}
+
 static wg_status (*const compile_kind[])(wg__planner *, wg__vm_step *) = {
-    [WG__KERNEL] = compile_kernel,
-    [WG__LOOP] = compile_loop,
-    [WG__PRODUCT] = compile_product,
-    [WG__SCALARS] = compile_scalars,
+    [WG__KERNEL] = compile_kernel,   [WG__LOOP] = compile_loop,   [WG__PRODUCT] = compile_product,
+    [WG__SCALARS] = compile_scalars, [WG__CONCAT] = compile_join,
 };
 
 /* The neighbours from `i` on that run side by side. */

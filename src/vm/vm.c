@@ -1,6 +1,4 @@
-/* The vm as an executor: what sessions and kernels call. */
-#include <string.h>
-
+/* The vm as an executor: what sessions call. */
 #include "vm/vm.h"
 
 static void free_plan(wg_ctx *ctx, void *plan)
@@ -31,16 +29,17 @@ static size_t frame_bytes(const wg__code *code) { return wg__vm_main(code->plan)
 
 static void open_session(wg_session *s)
 {
-    s->bound = wg__vm_frame_make(wg__vm_main(s->program->code->plan), s, s->frame)->bound;
+    s->bound = wg__vm_frame_make(wg__vm_main(s->program->code->plan), s, s->frame, NULL)->bound;
 }
 
 static wg_status run_session(wg_session *s)
 {
-    const wg__vm_frame *f = s->frame;
+    wg__vm_frame *f = s->frame;
+    wg__vm_point_all(f);
     if (!f->plan->products)
-        return wg__vm_run(s->frame);
+        return wg__vm_run(f);
     int before = wg__blas_enter();
-    wg_status status = wg__vm_run(s->frame);
+    wg_status status = wg__vm_run(f);
     wg__blas_leave(before);
     return status;
 }
@@ -48,43 +47,13 @@ static wg_status run_session(wg_session *s)
 static const void *root(const wg_session *s, size_t index)
 {
     const wg__vm_frame *f = s->frame;
-    wg__place p = f->plan->roots[index];
+    const wg__place p = f->plan->roots[index].at;
     return p.where == WG__BOUND ? f->bound[p.at] : (const char *)f + p.at;
-}
-
-static const wg__vm_sub *find_sub(const wg__vm_frame *f, size_t which)
-{
-    const wg__vm_plan *plan = f->plan;
-    size_t i = f->step->u.kernel.sub + which;
-    return i < plan->subs.len && plan->subs.data[i].node == f->step->node ? &plan->subs.data[i]
-                                                                          : NULL;
-}
-
-static wg_status run_fn(const wg_kernel_call *c, size_t which, const wg_view *ins, size_t nins,
-                        const wg_view *outs, size_t nouts)
-{
-    wg__vm_frame *f = c->priv;
-    const wg__vm_sub *sub = find_sub(f, which);
-    if (!sub)
-        return wg_kernel_fail(c, WG_INTERNAL, "there is no sub-tape %zu", which);
-    const wg__vm_plan *plan = sub->plan;
-    wg_status status = wg__check_fn_call(c, which, plan->nbound, plan->nroots, nins, nouts);
-    if (status)
-        return status;
-    wg__vm_frame *body = (wg__vm_frame *)(void *)((char *)f + f->plan->body_at);
-    body = wg__vm_frame_make(plan, f->running.session, body);
-    for (size_t i = 0; i < nins; i++)
-        body->bound[i] = ins[i].data;
-    status = wg__vm_run(body);
-    for (size_t i = 0; status == WG_OK && i < nouts; i++)
-        if (outs[i].data)
-            memcpy(outs[i].data, (char *)body + plan->roots[i].at,
-                   wg__type_bytes(wg__type_at(plan->tape, plan->root_ids[i])));
-    return status;
 }
 
 const wg__executor wg__vm = {.name = "vm",
                              .level = 1,
+                             .thrifty = true,
                              .plan = plan_code,
                              .free = free_plan,
                              .bytes = frame_bytes,
@@ -92,7 +61,8 @@ const wg__executor wg__vm = {.name = "vm",
                              .open = open_session,
                              .run = run_session,
                              .root = root,
-                             .run_fn = run_fn,
+                             .run_fn = wg__vm_run_fn,
+                             .spread = wg__vm_spread,
                              .parts = wg__vm_parts,
                              .steps = wg__vm_steps,
                              .step = wg__vm_step_info,

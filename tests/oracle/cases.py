@@ -432,3 +432,31 @@ def softmax_xent(g):
         far = far_logits(t)
         for c in range(3):
             yield Case([far, np.full(len(far), c, i32)], {}, "large, -inf and nan")
+
+
+# ---- recurrent cells -------------------------------------------------------------------------------
+
+def cell(states, gates, more=lambda h: [], smallest=1, activations=(), **attrs):
+    """states: "x" and the states beside it; then w, u, b and what more(hidden) adds."""
+    sizes = [((3,), 2, 4), ((1,), 1, 1), ((2, 1), 3, 2), ((0,), 2, 3)]
+
+    def cases(g):
+        for t in FLOATS:
+            for lead, i, h in sizes if t is f64 else sizes[:2]:
+                h = max(h, smallest)
+                shapes = [lead + (i if s == "x" else h,) for s in states]
+                shapes += [(i, gates * h), (h, gates * h), (gates * h,)] + more(h)
+                for given in [dict(activation=a) for a in activations] or ({}, attrs):
+                    yield Case([g(s, t, -1.5, 1.5) for s in shapes], given)
+    return cases
+
+
+def gates(count, states, **attrs):
+    """The gates' arithmetic alone: a and what is as wide ("s"), and states."""
+    def cases(g):
+        for t in FLOATS:
+            for lead, h in [((3,), 4), ((2, 1), 2), ((1,), 1), ((0,), 2)][:4 if t is f64 else 2]:
+                wide = [lead + (count * h if s in "as" else h,) for s in "a" + states]
+                for given in ({}, attrs) if attrs else ({},):
+                    yield Case([g(s, t) for s in wide], given)
+    return cases

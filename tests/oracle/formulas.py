@@ -172,6 +172,50 @@ def softmax_xent(logits, labels):
     return -np.take_along_axis(log_softmax(logits), labels[..., None].astype(np.int64), -1)[..., 0]
 
 
+# ---- recurrent cells: the gates side by side in PyTorch's order ---------------------------------------
+
+def rnn_cell(x, h, w, u, b, activation="tanh"):
+    return {"tanh": np.tanh, "relu": relu}[activation](x @ w + h @ u + b)
+
+
+def lstm_gates(a, c, forget_bias=0.0):
+    i, f, g, o = np.split(a, 4, -1)
+    d = sigmoid(f + a.dtype.type(forget_bias)) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(d), d
+
+
+def lstm_cell(x, h, c, w, u, b, forget_bias=0.0):
+    return lstm_gates(x @ w + h @ u + b, c, forget_bias)
+
+
+def lstm_peephole_cell(x, h, c, w, u, b, p, forget_bias=0.0):
+    i, f, g, o = np.split(x @ w + h @ u + b, 4, -1)
+    d = sigmoid(f + p[1] * c + x.dtype.type(forget_bias)) * c + sigmoid(i + p[0] * c) * np.tanh(g)
+    return sigmoid(o + p[2] * d) * np.tanh(d), d
+
+
+def layer_norm(x, epsilon):
+    d = x - np.mean(x, -1, keepdims=True)
+    return d / np.sqrt(np.mean(d * d, -1, keepdims=True) + x.dtype.type(epsilon))
+
+
+def lstm_norm_cell(x, h, c, w, u, b, gain, bias, forget_bias=0.0, epsilon=1e-5):
+    n = h.shape[-1]
+    a = gain[:4 * n] * layer_norm(x @ w, epsilon) + gain[4 * n:8 * n] * layer_norm(h @ u, epsilon) + b
+    d = lstm_gates(a, c, forget_bias)[1]
+    return sigmoid(a[..., 3 * n:]) * np.tanh(gain[8 * n:] * layer_norm(d, epsilon) + bias), d
+
+
+def gru_gates(a, s, h):
+    (ar, az, an), (sr, sz, sn) = np.split(a, 3, -1), np.split(s, 3, -1)
+    z, n = sigmoid(az + sz), np.tanh(an + sigmoid(ar + sr) * sn)
+    return (1 - z) * n + z * h
+
+
+def gru_cell(x, h, w, u, b, v):
+    return gru_gates(x @ w + b, h @ u + v, h)
+
+
 # ---- second sources, in f64 --------------------------------------------------------------------------
 
 def torch_xent(logits, labels):
@@ -203,6 +247,39 @@ def torch_laplace(x, loc, scale):
     return torch.distributions.Laplace(loc, scale, validate_args=False).log_prob(x).numpy()
 
 
+def tensors(*arrays):
+    return [torch.from_numpy(np.array(x)) for x in arrays]
+
+
+def torch_cell(kind, **options):
+    """torch.nn.RNNCell and its like with the operands' weights; batches of one axis only."""
+    def call(x, h, *rest, forget_bias=0.0, activation=None):
+        if x.ndim != 2 or x.size == 0:
+            return None
+        states, (w, u, b, *v) = ([h, rest[0]], rest[1:]) if kind is torch.nn.LSTMCell else ([h], rest)
+        extra = dict(nonlinearity=activation) if activation else {}
+        cell = kind(w.shape[0], u.shape[0], dtype=torch.float64, **extra)
+        second = np.array(v[0]) if v else np.zeros_like(b)
+        if kind is torch.nn.LSTMCell:
+            second[len(b) // 4:len(b) // 2] = forget_bias
+        with torch.no_grad():
+            for p, value in zip((cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh), (w.T, u.T, b, second)):
+                p.copy_(torch.from_numpy(np.array(value)))
+            out = cell(tensors(x)[0], tuple(tensors(*states)) if len(states) > 1 else tensors(h)[0])
+        return tuple(y.numpy() for y in out) if len(states) > 1 else out.numpy()
+    return call
+
+
+def torch_norm_cell(x, h, c, w, u, b, gain, bias, forget_bias=0.0, epsilon=1e-5):
+    n = h.shape[-1]
+    x, h, c, w, u, b, gain, bias = tensors(x, h, c, w, u, b, gain, bias)
+    norm = torch.nn.functional.layer_norm
+    a = norm(x @ w, (4 * n,), gain[:4 * n], b, epsilon) + norm(h @ u, (4 * n,), gain[4 * n:8 * n], None, epsilon)
+    i, f, g, o = a.chunk(4, -1)
+    d = torch.sigmoid(f + forget_bias) * c + torch.sigmoid(i) * torch.tanh(g)
+    return (torch.sigmoid(o) * torch.tanh(norm(d, (n,), gain[8 * n:], bias, epsilon))).numpy(), d.numpy()
+
+
 TWINS = {
     "sigmoid": scipy.special.expit,
     "softplus": lambda x: torch.nn.functional.softplus(torch.from_numpy(x.copy()), threshold=700).numpy(),
@@ -231,4 +308,8 @@ TWINS = {
     "matmul": lambda a, b, transpose_a=False, transpose_b=False:
         torch.matmul(*(torch.from_numpy(x.copy()).transpose(-1, -2) if t else torch.from_numpy(x.copy())
                        for x, t in ((a, transpose_a), (b, transpose_b)))).numpy(),
+    "rnn_cell": torch_cell(torch.nn.RNNCell),
+    "lstm_cell": torch_cell(torch.nn.LSTMCell),
+    "gru_cell": torch_cell(torch.nn.GRUCell),
+    "lstm_norm_cell": torch_norm_cell,
 }

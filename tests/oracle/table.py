@@ -16,9 +16,11 @@ class Op(NamedTuple):
     tol: str = "exact"      # exact | near | sum | logs, see generate.py
     names: tuple = ("x",)   # operand names in the graph
     signed_zero: bool = False   # IEEE 754 defines the sign of a zero result
+    outs: tuple = ("y",)    # several: the oracle returns a tuple
 
 
 AB = ("a", "b")
+HC = ("y", "d")
 LONG = " in longdouble, rounded once"
 MAG = [1e4, -1e4, 1e10, 0.1, 3.5]
 HALVES = [0.49999997, -0.5, 1.5, 2.5, -1.5, 3.5, 0.9999999, 4194304.5, -4194303.5, 2251799813685248.5, 1e15, -1e300]
@@ -136,4 +138,15 @@ OPS = [
        C.ternary(0.2, 3), "logs", ("x", "m", "s")),
     Op("laplace_logpdf", "-|x - m| / s - log(2 s)" + LONG, F.laplace_logpdf,
        C.ternary(0.2, 3), "logs", ("x", "m", "s")),
+    # recurrent cells
+    Op("rnn_cell", "formula" + LONG, F.rnn_cell, C.cell("xh", 1, activations=("tanh", "relu")), "logs", tuple("xhwub")),
+    Op("lstm_gates", "formula" + LONG, F.lstm_gates, C.gates(4, "c", forget_bias=1.0), "logs", ("a", "c"), outs=HC),
+    Op("lstm_cell", "formula" + LONG, F.lstm_cell, C.cell("xhc", 4, forget_bias=1.0), "logs", tuple("xhcwub"), outs=HC),
+    Op("lstm_peephole_cell", "formula" + LONG, F.lstm_peephole_cell,
+       C.cell("xhc", 4, more=lambda h: [(3, h)], forget_bias=-0.5), "logs", tuple("xhcwubp"), outs=HC),
+    Op("lstm_norm_cell", "formula" + LONG, F.lstm_norm_cell,
+       C.cell("xhc", 4, more=lambda h: [(9 * h,), (h,)], smallest=2, forget_bias=1.0, epsilon=0.01), "logs",
+       tuple("xhcwub") + ("gain", "bias"), outs=HC),
+    Op("gru_gates", "formula" + LONG, F.gru_gates, C.gates(3, "sh"), "logs", tuple("ash")),
+    Op("gru_cell", "formula" + LONG, F.gru_cell, C.cell("xh", 3, more=lambda h: [(3 * h,)]), "logs", tuple("xhwubv")),
 ]
