@@ -118,6 +118,7 @@ START_TEST(misuse_of_sub_tapes)
     expect_error(WG_SHAPE, "f64[3]");
     wg_fn none = {NULL, 0};
     ck_assert_int_ne(wg_call(none, &x, 1, out, sizeof out / sizeof *out), WG_OK);
+    expect_error(WG_STALE, "call: the sub-tape");
     ck_assert_uint_eq(wg_fn_noutputs(none), 0);
     ck_assert(!wg_fn_ok(wg_fn_end(t, &x, 1)));
     expect_error(WG_INVALID, "no sub-tape");
