@@ -72,6 +72,7 @@ def panel(title, names, series, first):
     xs, ys = powers([x for x, _ in points]), powers([y for _, y in points])
     yield from axes(xs, ys, names)
     yield text(WIDTH / 2, -8, title, extra=' font-weight="bold"')
+    labels = []  # heights, kept apart
     for colour, (name, line) in zip(COLOURS, series.items()):
         at = [(place(x, *xs, WIDTH), HEIGHT - place(y, *ys, HEIGHT)) for x, y in sorted(line)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
@@ -79,7 +80,11 @@ def panel(title, names, series, first):
         for x, y in at:
             yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{colour}"/>'
         if first:
-            yield text(at[-1][0] - 4, at[-1][1] - 6, name, "end", f' fill="{colour}"')
+            y = at[-1][1] - 6
+            while any(abs(y - other) < 13 for other in labels):
+                y -= 1
+            labels.append(y)
+            yield text(at[-1][0] - 4, y, name, "end", f' fill="{colour}"')
 
 
 def main():
