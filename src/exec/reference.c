@@ -103,12 +103,12 @@ static wg__frame *frame_make(const wg__plan *plan, wg_session *session, void *me
 {
     wg__frame *f = memory;
     char *base = memory;
-    *f = (wg__frame){.running = {&wg__reference, session, plan->tape, 0},
-                     .plan = plan,
-                     .literals =
-                         memory == session->frame ? session->program->literals : plan->literals,
-                     .bound = (const void **)(void *)(base + plan->bound_at),
-                     .views = (wg_view *)(void *)(base + plan->views_at)};
+    *f = (wg__frame){
+        .running = {.executor = &wg__reference, .session = session, .tape = plan->tape},
+        .plan = plan,
+        .literals = memory == session->frame ? session->program->literals : plan->literals,
+        .bound = (const void **)(void *)(base + plan->bound_at),
+        .views = (wg_view *)(void *)(base + plan->views_at)};
     return f;
 }
 
