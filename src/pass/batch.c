@@ -185,7 +185,8 @@ static wg_var contract_sum(const batching *b)
     const bool tb = wg_attrs_bool(&b->attrs, "transpose_b");
     if (!b->q.batched[0] || !b->q.batched[1] || step_rank(b, 0) != 2 || step_rank(b, 1) != 2)
         return wg_none();
-    return product(b, inner_rows(b->q.in[0], ta), inner_rows(b->q.in[1], !tb), true, false);
+    const wg_var y = inner_rows(b->q.in[1], !tb), x = inner_rows(b->q.in[0], ta);
+    return product(b, x, y, true, false);
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------ */
