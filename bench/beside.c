@@ -61,6 +61,35 @@ void beside_torch(bench *b, const step *s, torch_peer *torch)
     beside_peer(b, s, &(bench_side){torch_time, torch}, "PyTorch");
 }
 
+typedef struct hand {
+    const bench *b;
+    double (*run)(void *user);
+    void *user;
+} hand;
+
+static double time_hand(void *user, size_t repeats)
+{
+    const hand *h = user;
+    bench_peer_threads(h->b->now);
+    double start = bench_now();
+    for (size_t i = 0; i < repeats; i++)
+        h->run(h->user);
+    double took = bench_now() - start;
+    bench_peer_threads(1);
+    return took;
+}
+
+void beside_hand(bench *b, const step *s, double (*run)(void *user), void *user)
+{
+    double ours[BESIDE_MOST_NUMBERS], theirs[BESIDE_MOST_NUMBERS];
+    hand h = {b, run, user};
+    size_t n = step_check(s, ours, BESIDE_MOST_NUMBERS);
+    for (size_t i = 0; i < n; i++)
+        theirs[i] = run(user);
+    beside_check(s->model->name, ours, n, theirs, n, s->model->tolerance);
+    beside_peer(b, s, &(bench_side){time_hand, &h}, "hand C");
+}
+
 /* The same graph compiled for its value alone is the peer. */
 void beside_value(bench *b, const step *s)
 {

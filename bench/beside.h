@@ -16,6 +16,8 @@ double beside_time(void *step, size_t repeats);
 void beside_peer(bench *b, const step *s, const bench_side *peer, const char *peer_name);
 /* Losses are compared first. */
 void beside_torch(bench *b, const step *s, torch_peer *torch);
+/* The peer is plain C: run(user) does a step and returns the loss before it. Losses are compared first. */
+void beside_hand(bench *b, const step *s, double (*run)(void *user), void *user);
 /* The peer is the same graph compiled for its value alone. */
 void beside_value(bench *b, const step *s);
 /* Starts PyTorch for b->now threads and says so; without it, says how to get it. */

@@ -12,35 +12,15 @@
 
 /* ---- beside plain C ------------------------------------------------------------------------------ */
 
-typedef struct hand {
-    const bench *b;
-    hand_rnn *rnn;
-} hand;
-
-static double time_hand(void *user, size_t repeats)
-{
-    const hand *h = user;
-    bench_peer_threads(h->b->now);
-    double start = bench_now();
-    for (size_t i = 0; i < repeats; i++)
-        hand_rnn_step(h->rnn);
-    double took = bench_now() - start;
-    bench_peer_threads(1);
-    return took;
-}
+static double hand_step(void *rnn) { return hand_rnn_step(rnn); }
 
 static void beside_hand_rnn(bench *b, const step *s)
 {
     const step_model *m = s->model;
-    double ours[BESIDE_MOST_NUMBERS], theirs[BESIDE_MOST_NUMBERS];
-    hand h = {b, hand_rnn_new((int)m->sizes[0], (int)m->batch, (int)m->sizes[1], (int)m->sizes[2],
-                              (int)m->sizes[3], s->data[0], s->data[1])};
-    size_t n = step_check(s, ours, BESIDE_MOST_NUMBERS);
-    for (size_t i = 0; i < n; i++)
-        theirs[i] = hand_rnn_step(h.rnn);
-    beside_check(m->name, ours, n, theirs, n, m->tolerance);
-    beside_peer(b, s, &(bench_side){time_hand, &h}, "hand C");
-    hand_rnn_free(h.rnn);
+    hand_rnn *rnn = hand_rnn_new((int)m->sizes[0], (int)m->batch, (int)m->sizes[1],
+                                 (int)m->sizes[2], (int)m->sizes[3], s->data[0], s->data[1]);
+    beside_hand(b, s, hand_step, rnn);
+    hand_rnn_free(rnn);
 }
 
 typedef struct integrator {

@@ -16,36 +16,15 @@
 
 /* ---- beside plain C ------------------------------------------------------------------------------ */
 
-typedef struct hand {
-    const bench *b;
-    hand_mlp *mlp;
-} hand;
+static double hand_step(void *mlp) { return hand_mlp_step(mlp); }
 
-static double time_hand(void *user, size_t repeats)
-{
-    const hand *h = user;
-    bench_peer_threads(h->b->now);
-    double start = bench_now();
-    for (size_t i = 0; i < repeats; i++)
-        hand_mlp_step(h->mlp);
-    double took = bench_now() - start;
-    bench_peer_threads(1);
-    return took;
-}
-
-static void beside_hand(bench *b, const step *s)
+static void beside_hand_mlp(bench *b, const step *s)
 {
     const step_model *m = s->model;
-    double ours[BESIDE_MOST_NUMBERS], theirs[BESIDE_MOST_NUMBERS];
-    hand h = {b, NULL};
-    h.mlp = hand_mlp_new((int)m->batch, (int)m->sizes[0], (int)m->sizes[1], (int)m->sizes[2],
-                         s->data[0], s->data[1]);
-    size_t n = step_check(s, ours, BESIDE_MOST_NUMBERS);
-    for (size_t i = 0; i < n; i++)
-        theirs[i] = hand_mlp_step(h.mlp);
-    beside_check(m->name, ours, n, theirs, n, m->tolerance);
-    beside_peer(b, s, &(bench_side){time_hand, &h}, "hand C");
-    hand_mlp_free(h.mlp);
+    hand_mlp *mlp = hand_mlp_new((int)m->batch, (int)m->sizes[0], (int)m->sizes[1],
+                                 (int)m->sizes[2], s->data[0], s->data[1]);
+    beside_hand(b, s, hand_step, mlp);
+    hand_mlp_free(mlp);
 }
 
 /* ---- rows of the chain --------------------------------------------------------------------------- */
@@ -135,7 +114,7 @@ static void all_rows(bench *b, torch_peer *torch)
         if (step_models[i].torch)
             beside_torch(b, &s, torch);
         else if (step_models[i].optimiser)
-            beside_hand(b, &s);
+            beside_hand_mlp(b, &s);
         else
             beside_value(b, &s);
         step_close(&s);
