@@ -203,9 +203,9 @@ static size_t least_of(const model *m)
 {
     size_t least = 0;
     ck_assert_ptr_null(within(m, 1));
-    const char *text = wg_tape_error(t), *at = strstr(text, "the least possible is ");
+    const char *text = wg_tape_error(t), *at = strstr(text, "the least found is ");
     ck_assert_msg(at != NULL, "%s", text);
-    for (at += strlen("the least possible is "); (*at >= '0' && *at <= '9') || *at == ','; at++)
+    for (at += strlen("the least found is "); (*at >= '0' && *at <= '9') || *at == ','; at++)
         if (*at != ',')
             least = 10 * least + (size_t)(*at - '0');
     return least;
@@ -699,7 +699,7 @@ START_TEST(the_reference_executor_keeps_everything)
     ck_assert(same && wg_program_bytes(same) == o.memory_limit);
     o.memory_limit--;
     ck_assert_ptr_null(wg_compile(t, m.outs, m.nouts, &o));
-    ck_has(wg_tape_error(t), "the least possible is ");
+    ck_has(wg_tape_error(t), "the least found is ");
     ck_has(wg_tape_error(t), "this executor, which computes nothing again");
     wg_program_free(p);
     wg_program_free(same);

@@ -322,7 +322,7 @@ static void tell(const fit *f)
     add_count(&limit, f->limit);
     add_count(&least, f->least);
     wg__tape_fail(f->g->report, WG_NO_MEMORY,
-                  "compile: memory_limit %s bytes: the least possible is %s bytes%s",
+                  "compile: memory_limit %s bytes: the least found is %s bytes%s",
                   wg__str_text(&limit), wg__str_text(&least),
                   f->executor->thrifty ? "" : " with this executor, which computes nothing again");
     wg__str_free(&limit);
