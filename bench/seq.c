@@ -8,8 +8,6 @@
 #include "hand_rnn.h"
 #include "seq_models.h"
 
-#include <string.h>
-
 /* ---- beside plain C ------------------------------------------------------------------------------ */
 
 static double hand_step(void *rnn) { return hand_rnn_step(rnn); }

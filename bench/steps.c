@@ -11,8 +11,6 @@
 #include "step_models.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* ---- beside plain C ------------------------------------------------------------------------------ */
 

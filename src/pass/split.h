@@ -69,7 +69,19 @@ static inline bool wg__split_source(const wg__split *sp, uint32_t id)
 }
 /* Fills sp->batched for a node. */
 void wg__split_batched(wg__split *sp, uint32_t id);
-bool wg__is_float_value(const wg__split *sp, uint32_t id);
+static inline bool wg__is_float_value(const wg__split *sp, uint32_t id)
+{
+    return wg_dtype_is_float(wg__type_at(sp->body, id)->dtype);
+}
+/* Whether an operand of the node has `role`. */
+static inline bool wg__split_any(const wg__split *sp, uint32_t id, uint32_t role)
+{
+    const uint32_t *in = wg__split_operands(sp, id);
+    for (uint16_t k = 0; k < wg__split_nin(sp, id); k++)
+        if (sp->role[in[k]] & role)
+            return true;
+    return false;
+}
 
 /* The roles of sums: which can be taken apart with a gain (JOINS, SPREADS, GAINS); and what of the body
  * is wanted then: IN_SUM, ASKED. To be called again when more is known to move. */
@@ -89,8 +101,7 @@ static inline bool wg__sum_stays(const wg__split *sp, uint32_t id)
  * are indices and conditions), and not an addend, which counts once a step. */
 static inline bool wg__is_factor(const wg__split *sp, uint32_t id, uint32_t in)
 {
-    return !(wg__op_of(sp->body, id)->def.flags & WG_OP_LINEAR) ||
-           !wg_dtype_is_float(wg__type_at(sp->body, in)->dtype);
+    return !(wg__op_of(sp->body, id)->def.flags & WG_OP_LINEAR) || !wg__is_float_value(sp, in);
 }
 
 /* Records the loop's `steps` steps on c->dst. in: its operands there (carries, sequences of those steps,

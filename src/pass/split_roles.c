@@ -14,12 +14,6 @@ static const int64_t most_elements = 1 << 22;
 
 /* ---- reading a body ------------------------------------------------------------------------------- */
 
-bool wg__is_float_value(const wg__split *sp, uint32_t id)
-{
-    const wg_dtype dtype = wg__type_at(sp->body, id)->dtype;
-    return dtype == WG_F32 || dtype == WG_F64;
-}
-
 void wg__split_batched(wg__split *sp, uint32_t id)
 {
     const uint32_t *in = wg__split_operands(sp, id);
@@ -55,15 +49,6 @@ static bool all_operands(const wg__split *sp, uint32_t id, uint32_t role)
         if (wg__varies(sp, in[k]) && !(sp->role[in[k]] & role))
             return false;
     return true;
-}
-
-static bool any_operand(const wg__split *sp, uint32_t id, uint32_t role)
-{
-    const uint32_t *in = wg__split_operands(sp, id);
-    for (uint16_t k = 0; k < wg__split_nin(sp, id); k++)
-        if (sp->role[in[k]] & role)
-            return true;
-    return false;
 }
 
 static void give_operands(wg__split *sp, uint32_t id, uint32_t role)
@@ -117,7 +102,7 @@ static void find_dependence(wg__split *sp)
         if (!wg__is_pure(wg__op_of(b, id)))
             sp->role[id] |= WG__CAR;
         if (!(sp->role[head] & WG__READ) || !wg__varies(sp, id) || !may_move(sp, id) ||
-            !any_operand(sp, id, WG__SEQ | WG__CAR))
+            !wg__split_any(sp, id, WG__SEQ | WG__CAR))
             continue;
         wg__split_batched(sp, id);
         if (wg__is_pure(wg__op_of(b, id)) &&
@@ -222,7 +207,7 @@ static void find_late(wg__split *sp)
             continue;
         const bool first = moves_late(sp, id);
         sp->moved += first;
-        if (first || any_operand(sp, id, WG__AFTER))
+        if (first || wg__split_any(sp, id, WG__AFTER))
             sp->role[id] |= WG__AFTER;
     }
 }

@@ -43,20 +43,12 @@ static bool spreads(const wg__split *sp, uint32_t id)
     return true;
 }
 
-static bool any_operand(const wg__split *sp, uint32_t id, uint32_t role)
-{
-    for (uint16_t k = 0; k < wg__split_nin(sp, id); k++)
-        if (sp->role[wg__split_operands(sp, id)[k]] & role)
-            return true;
-    return false;
-}
-
 /* Whether to spread the sum: there is a short way below; or something that moved, unless the value
  * itself has moved and is there to be summed. */
 static bool spreading_gains(const wg__split *sp, uint32_t id)
 {
     const bool moved = sp->role[id] & (WG__BEFORE | WG__AFTER);
-    return any_operand(sp, id, WG__JOINED) || (!moved && any_operand(sp, id, WG__GAINS));
+    return wg__split_any(sp, id, WG__JOINED) || (!moved && wg__split_any(sp, id, WG__GAINS));
 }
 
 /* What can be done with a value if its sum is wanted; forward. */
@@ -73,7 +65,7 @@ static void find_ways(wg__split *sp)
             sp->role[id] |= WG__JOINS | WG__GAINS | WG__JOINED;
         else if (spreads(sp, id) && (contract || spreading_gains(sp, id)))
             sp->role[id] |= WG__SPREADS | WG__GAINS |
-                            (contract || any_operand(sp, id, WG__JOINED) ? WG__JOINED : 0);
+                            (contract || wg__split_any(sp, id, WG__JOINED) ? WG__JOINED : 0);
         else if (sp->role[id] & (WG__BEFORE | WG__AFTER))
             sp->role[id] |= WG__GAINS;
     }
